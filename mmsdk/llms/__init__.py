@@ -1,0 +1,1 @@
+"""LLMs: messages become text. One module a backend."""

@@ -1,0 +1,1 @@
+"""Loaders: bytes become documents. One module a family of formats."""

@@ -1,0 +1,1 @@
+"""Indexes: nearest vectors of one space. ``exact`` is the reference, ``faiss`` the fast one."""
