@@ -377,7 +377,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class AddReport:
-    """Say what an ``add`` did. ``skipped`` sources were unchanged; ``truncated`` inputs exceeded their encoder's length."""
+    """Say what an ``add`` did.
+
+    ``skipped`` sources were unchanged, ``truncated`` inputs exceeded their encoder's length and
+    ``masked`` counts pieces of personal data that were masked.
+    """
 
     documents: int = 0
     chunks: int = 0
