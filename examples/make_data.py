@@ -225,7 +225,7 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def paint_tent(path: Path, size: int = 384, seed: int = 0) -> None:
-    """Paint a dome tent on a meadow before mountains, at four times the size, then shrink it."""
+    """Paint a dome tent on a meadow before mountains, at twice the size, then shrink it."""
     noise = np.random.default_rng(seed)
     canvas = _meadow(size * 2, noise)
     draw = ImageDraw.Draw(canvas)
@@ -259,14 +259,14 @@ def _dome(draw: ImageDraw.ImageDraw, side: int) -> None:
         outline = [
             at((left + right) / 2 + (right - left) / 2 * np.cos(a), 0.83 - 0.47 * np.sin(a) ** 0.8) for a in angles
         ]
-        shade = 1 - 0.45 * share
-        draw.polygon(outline, fill=tuple(int(c * shade) for c in (236, 126, 38)))
+        shade = 1 - 0.25 * share
+        draw.polygon(outline, fill=tuple(int(c * shade) for c in (70, 130, 60)))
     apex = at(0.51, 0.36)
-    draw.polygon([at(0.22, 0.83), at(0.40, 0.47), apex, at(0.56, 0.83)], fill=(245, 160, 60))
+    draw.polygon([at(0.22, 0.83), at(0.40, 0.47), apex, at(0.56, 0.83)], fill=(92, 168, 78))
     draw.polygon([at(0.30, 0.83), at(0.42, 0.53), at(0.49, 0.83)], fill=(52, 40, 36))
     draw.polygon([at(0.30, 0.83), at(0.42, 0.53), at(0.36, 0.83)], fill=(225, 190, 140))
     for x in (0.12, 0.22, 0.56, 0.90):
-        draw.line([apex, at(x, 0.83)], fill=(120, 60, 20), width=4)
+        draw.line([apex, at(x, 0.83)], fill=(36, 66, 30), width=4)
     for x, end in ((0.14, 0.03), (0.88, 0.98)):
         draw.line([at(x, 0.68), at(end, 0.88)], fill=(240, 240, 230), width=3)
 
