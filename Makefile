@@ -1,0 +1,59 @@
+# make demo · make test · make check · make soak · make bench · make docs · make install · make clean
+# Needs Python 3.11 or newer (another than python3: make PYTHON=python3.12) and PyPI.
+
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+FAISS := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),faiss-gpu,faiss-cpu)
+RUNS_DOCS := tests/test_docs.py tests/test_examples.py
+
+.PHONY: install demo test soak check bench docs constraints clean
+.DEFAULT_GOAL := demo
+
+install: $(STAMP)
+	@$(BIN)/mmsdk models fetch
+
+# A virtual environment without the stamp was left half-made: it is made anew (pip keeps what it downloaded).
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "mmsdk needs Python 3.11 or newer, and '$(PYTHON)' is not. Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@[ -e $(STAMP) ] || $(PYTHON) -m venv --clear $(VENV) || { \
+	  echo "Python cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@rm -f $(STAMP)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[all,dev,$(FAISS)]'
+	@touch $(STAMP)
+
+demo: install
+	@$(BIN)/python examples/demo.py
+
+# The quick tier: every behaviour, with the real models.
+test: install
+	$(BIN)/pytest -m "not soak and not gpu" -n $(WORKERS) --dist loadfile
+
+# The long tier: kill loops, fuzzing, histories, large streams.
+soak: install
+	$(BIN)/pytest -m soak --timeout 3600
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry mmsdk
+	$(BIN)/python -m docs.generate --check
+	$(BIN)/pytest $(RUNS_DOCS)
+
+bench: install
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+docs: install
+	$(BIN)/python -m docs.generate
+
+# After a change of dependencies: record the versions that were tested together.
+constraints:
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^#' > constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo-collection .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
