@@ -4,7 +4,6 @@ Names are resolved on first use, so ``import mmsdk`` loads no model library.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,6 +65,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("mmsdk")
     if name in _HOMES:
         return getattr(import_module(f"mmsdk.{_HOMES[name]}"), name)

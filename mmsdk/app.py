@@ -25,10 +25,8 @@ from mmsdk.runtime import Runtime
 from mmsdk.settings import Settings
 from mmsdk.types import Closing
 
-RESERVED = frozenset(
-    ("add", "ask", "chat", "config", "delete", "help", "info", "models", "plugins", "reindex")
-    + ("repair", "search", "serve", "transcribe", "ui", "verify")
-)
+_COLLECTIONS = ("add", "ask", "chat", "delete", "info", "reindex", "repair", "search", "verify")
+RESERVED = frozenset({*_COLLECTIONS, "config", "help", "models", "plugins", "serve", "transcribe", "ui"})
 """Names of the core's commands, present and to come; no plugin may take one."""
 
 

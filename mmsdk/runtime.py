@@ -55,7 +55,8 @@ class Runtime(Closing):
 
     def encoder(self, name: str) -> Encoder:
         """Give one encoder by its name, for example ``text:all-MiniLM-L6-v2``."""
-        return self._once(("encoder", name), lambda: self._create("encoders", name))
+        made: Encoder = self._once(("encoder", name), lambda: self._create("encoders", name))
+        return made
 
     def reader(self) -> TextReader:
         """Give what reads text out of pictures."""
@@ -68,7 +69,8 @@ class Runtime(Closing):
     def llm(self, name: str | None = None) -> LLM:
         """Give an LLM by its name, for example ``openai:gpt-4o``; without one, that of the settings."""
         chosen = name or weights.model_name("llm", self.settings)
-        return self._once(("llm", chosen), lambda: self._create("llms", chosen))
+        made: LLM = self._once(("llm", chosen), lambda: self._create("llms", chosen))
+        return made
 
     def collection(self, path: str | Path, create: bool = False) -> Collection:
         """Open the collection in a folder (or at a store address), with ``create`` a new one when none is there.

@@ -21,7 +21,7 @@ from mmsdk.errors import CorruptionError, InputError, InvalidFilterError, Unsupp
 if TYPE_CHECKING:
     from mmsdk.collection import Collection
     from mmsdk.runtime import Runtime
-    from mmsdk.types import Audio, Image, Query
+    from mmsdk.types import Query
 
 PARTLY = 3
 

@@ -41,7 +41,8 @@ class _Option:
     def parameter(self, name: str) -> inspect.Parameter:
         flag = f"--{self.key.replace('_', '-')}"
         names = f"{flag}/--no-{flag[2:]}" if self.kind is bool else flag
-        annotation = Annotated[self.kind | None, typer.Option(names, help=self.help, show_default=False)]
+        kind: Any = self.kind
+        annotation = Annotated[kind | None, typer.Option(names, help=self.help, show_default=False)]
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
