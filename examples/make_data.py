@@ -1,12 +1,15 @@
 """Make the files of examples/data and examples/questions that a script can make.
 
 The hand-written ones (Markdown, text, HTML, CSV) stay as they are. It needs reportlab and matplotlib,
-and for the recordings the command ``flite`` (Debian package flite); mmsdk itself needs none of them.
+and for the recordings the command ``text2wave`` (Debian packages festival and festvox-us-slt-hts);
+mmsdk itself needs none of them.
 Run it from the root of the repository: ``python examples/make_data.py``.
 """
 
+import re
 import subprocess
 import tempfile
+import wave
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch, Polygon
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
@@ -108,7 +112,7 @@ SAID = {
     DATA / "recordings" / "tip-boots.mp3": (
         "Here is a tip about leather boots. Never dry wet boots next to a heater, because the leather will crack. "
         "Fill them with newspaper, and change the paper every two hours. "
-        "Once the boots are dry, rub in some beeswax with a soft cloth."
+        "Once the boots are dry, rub in some wax with a soft cloth."
     ),
     DATA / "recordings" / "message-about-a-repair.m4a": (
         "Good morning. The zipper of your sleeping bag has been repaired. "
@@ -117,6 +121,8 @@ SAID = {
     QUESTIONS / "spoken-question.ogg": "What time does the shop close during the river festival?",
 }
 CODECS = {".ogg": ("libopus", 24_000), ".mp3": ("libmp3lame", 32_000), ".m4a": ("aac", 32_000)}
+
+VOICE = "cmu_us_slt_arctic_hts"
 
 SOLD = [18, 21, 34, 47, 66, 92, 118, 104, 59, 31, 15, 40]
 MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
@@ -272,23 +278,29 @@ def _dome(draw: ImageDraw.ImageDraw, side: int) -> None:
 
 
 def speak(text: str, path: Path) -> None:
-    """Synthesise ``text`` with the voice slt of flite and store it at 16 kHz."""
-    with tempfile.TemporaryDirectory() as folder:
-        wave = Path(folder) / "speech.wav"
-        subprocess.run(["flite", "-voice", "slt", "-t", text, "-o", str(wave)], check=True)
-        _encode(wave, path)
-
-
-def _encode(wave: Path, path: Path) -> None:
-    codec, rate = CODECS[path.suffix]
-    with av.open(wave) as source, av.open(path, "w") as target:
+    """Synthesise ``text`` sentence by sentence with festival, 0.6 s of silence after each, and store it at 16 kHz."""
+    spoken = [_spoken(sentence) for sentence in re.split(r"(?<=[.?]) ", text)]
+    rate = spoken[0][1]
+    pause = np.zeros(int(0.6 * rate), np.int16)
+    samples = np.concatenate([piece for samples, _ in spoken for piece in (samples, pause)])
+    codec, bit_rate = CODECS[path.suffix]
+    frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+    frame.sample_rate = rate
+    with av.open(path, "w") as target:
         stream: Any = target.add_stream(codec, rate=16_000)
         stream.layout = "mono"
-        stream.bit_rate = rate
-        for frame in source.decode(audio=0):
-            frame.pts = None
-            target.mux(stream.encode(frame))
+        stream.bit_rate = bit_rate
+        target.mux(stream.encode(frame))
         target.mux(stream.encode(None))
+
+
+def _spoken(sentence: str) -> tuple[NDArray[np.int16], int]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "speech.wav"
+        command = ["text2wave", "-eval", f"(voice_{VOICE})", "-o", str(path)]
+        subprocess.run(command, input=sentence.encode(), check=True)
+        with wave.open(str(path)) as file:
+            return np.frombuffer(file.readframes(file.getnframes()), np.int16), file.getframerate()
 
 
 if __name__ == "__main__":
