@@ -167,9 +167,7 @@ def verify(collection: Place, *, json: Json = False) -> int:
     """Check every row, vector and index of a collection. Exit code 8: something is damaged."""
     with _opened(collection) as opened:
         problems = opened.verify()
-    output.show(
-        {"problems": problems}, json, lambda: [output.say(line) for line in problems or ["all is well"]] and None
-    )
+    output.show({"problems": problems}, json, lambda: output.say("\n".join(problems) or "all is well"))
     return CorruptionError.exit_code if problems else 0
 
 
