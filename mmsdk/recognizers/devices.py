@@ -1,0 +1,27 @@
+"""Which device PyTorch models run on. Knows nothing of the models."""
+
+import re
+
+import torch
+
+from mmsdk.errors import ModelLoadError, SettingsError
+
+
+def torch_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device; ``auto`` takes the fastest there is.
+
+    Raises ``SettingsError`` for another name and ``ModelLoadError`` for a device that is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise SettingsError(f"there is no device {name!r}; set device to auto, cpu, cuda, cuda:N or mps")
+    device = torch.device(name)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ModelLoadError(f"device {name!r} was asked for, but PyTorch sees {count} CUDA devices; set device = auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ModelLoadError("device 'mps' was asked for, but PyTorch sees no Apple GPU here; set device = auto")
+    return device
