@@ -436,10 +436,17 @@ class Transcriber(Protocol):
 
 @runtime_checkable
 class LLM(Protocol):
-    """Generate text from messages. ``context`` is in tokens."""
+    """Generate text from messages."""
 
-    context: int
-    modalities: frozenset[Modality]
+    @property
+    def context(self) -> int:
+        """Tokens that prompt and reply may have together."""
+        ...
+
+    @property
+    def modalities(self) -> frozenset[Modality]:
+        """What messages may hold."""
+        ...
 
     def generate(
         self,
