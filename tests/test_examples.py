@@ -1,0 +1,101 @@
+"""Every example runs as a user would run it, and the example data are what their README says."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "examples" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_copy_of_the_repository(tmp_path: Path) -> None:
+    """Make the working directory look like the root of the repository, so that collections land outside it."""
+    for folder in ("examples", "benchmarks"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+
+
+def run(example: str, capsys: pytest.CaptureFixture[str]) -> str:
+    runpy.run_path(str(ROOT / "examples" / example), run_name="__main__")
+    return capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("bundled")
+def test_quickstart_cites_the_guarantee(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = run("quickstart.py", capsys)
+    assert "18 documents" in printed
+    assert "0 failures" in printed
+    assert re.search(r"answered: .*five years", printed)
+    assert re.search(r"warranty\.txt, characters \d+-\d+: '.*five years", printed)
+
+
+@pytest.mark.usefixtures("bundled")
+def test_demo_answers_three_questions_and_declines_the_fourth(capsys: pytest.CaptureFixture[str]) -> None:
+    sections = re.split(r"─+ A (?:spoken )?question[^─]*─+\n", run("demo.py", capsys))
+    taken_in, text, picture, spoken, unanswerable = sections
+    assert "not taken in" not in taken_in
+    assert "45 days" in text
+    assert "returns.md" in text
+    assert "€289" in picture
+    assert "alder-2-tent.html" in picture
+    assert re.search(r"\b(4|four)\b", spoken)
+    assert re.search(r"voicemail-opening-hours\.ogg, seconds", spoken)
+    assert "status: not_in_sources" in unanswerable
+
+
+@pytest.mark.usefixtures("bundled")
+def test_demo_takes_nothing_in_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    run("demo.py", capsys)
+    assert "18 files, 0 of them new or changed" in run("demo.py", capsys)
+
+
+@pytest.mark.usefixtures("bundled")
+def test_filters_keep_to_the_kind_and_a_picture_finds_the_tent(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = run("search_with_filters.py", capsys).splitlines()
+    assert len(lines) == 4
+    assert all("/policies/" in line for line in lines[:2])
+    assert "alder-2-tent.html" in lines[2]
+
+
+def test_own_encoder_finds_the_misspelt(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Waterproof trousers" in run("own_encoder.py", capsys)
+
+
+@pytest.mark.usefixtures("bundled")
+def test_langchain_retrieves_with_sources(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = run("with_langchain.py", capsys)
+    assert "privacy.txt" in printed
+    assert "Human: Answer from these passages:" in printed
+
+
+@pytest.mark.usefixtures("bundled")
+def test_evaluation_prints_intervals(capsys: pytest.CaptureFixture[str]) -> None:
+    figure = r"[01]\.\d+ \[[01]\.\d+, [01]\.\d+\]"
+    assert re.search(f"20 questions: recall@5 {figure}, MRR {figure}", run("evaluation.py", capsys))
+
+
+def test_the_questions_are_twenty_and_ten_over_all_kinds_of_source() -> None:
+    lines = (ROOT / "benchmarks" / "shop_questions.jsonl").read_text("utf-8").splitlines()
+    questions = [json.loads(line) for line in lines]
+    answerable = [question for question in questions if question["answerable"]]
+    assert (len({question["id"] for question in questions}), len(answerable)) == (30, 20)
+    for question in answerable:
+        assert (DATA / question["source"]).is_file()
+        assert all(re.compile(pattern) for pattern in question["answer"])
+    suffixes = {Path(question["source"]).suffix for question in answerable}
+    assert suffixes >= {".md", ".txt", ".html", ".csv", ".pdf", ".docx", ".png", ".ogg", ".mp3"}
+    assert all(question["answer"] == [] and question["source"] is None for question in questions[20:])
+
+
+def test_the_readme_names_every_file_of_the_data() -> None:
+    readme = (ROOT / "examples" / "README.md").read_text("utf-8")
+    for path in DATA.rglob("*"):
+        pattern = f"{path.parent.name}/*{path.suffix}"
+        assert path.is_dir() or path.name in readme or pattern in readme, path.name
+
+
+def test_the_data_stay_small() -> None:
+    assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 500_000
