@@ -26,7 +26,8 @@ class Trigrams:
             padded = f"  {str(text).lower()} "
             for start in range(len(padded) - 2):
                 vectors[row, crc32(padded[start : start + 3].encode()) % self.dimension] += 1
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
 
 
 with Collection.open("trigram-collection", create=True, encoders=[Trigrams()]) as collection:
