@@ -1,0 +1,136 @@
+"""The bundled image encoder: an ImageNet classifier whose labels are placed in the text encoder's space.
+
+ConSE, convex combination of semantic embeddings (Norouzi et al. 2014, https://arxiv.org/abs/1312.5650):
+a picture's vector is the mean of the vectors of its likeliest class names, weighted by probability. It
+knows the 1,000 classes of ImageNet and nothing in between that the text encoder does not know.
+"""
+
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from PIL import Image as Picture
+from timm import create_model
+from timm.data.imagenet_info import ImageNetInfo
+from torch import nn
+
+from mmsdk import weights
+from mmsdk.encoders import shared
+from mmsdk.encoders.batching import check, packed, shrinking, unit
+from mmsdk.errors import ModelLoadError
+from mmsdk.recognizers.devices import torch_device
+from mmsdk.settings import Settings
+from mmsdk.types import Content, Encoder, Image, Modality, Role, Vectors
+from mmsdk.weights import model_name
+
+DEFAULT_MODEL = "efficientnet-lite2"
+ARCHITECTURE = "tf_efficientnet_lite2"
+CLASSES = 1000
+SIZE = 260
+"""Height and width the classifier sees, in pixels."""
+STRONGEST = 30
+POWER = 0.5
+_BATCH = 32
+
+
+class ImageEncoder:
+    """Encode pictures into the space of the text encoder, by what an EfficientNet-Lite2 sees in them.
+
+    The vector is the sum over the 30 strongest classes of p^0.5 times the vector of "a photo of a
+    <class name>". Class names are timm's (WordNet synonyms). Safe to share between threads.
+
+    >>> import numpy as np
+    >>> from mmsdk.settings import Settings
+    >>> encoder = ImageEncoder(settings=Settings())
+    >>> encoder.encode([Image(np.zeros((32, 48, 3), np.uint8))]).shape
+    (1, 384)
+    """
+
+    modalities: frozenset[Modality] = frozenset({"image"})
+
+    def __init__(self, model: str | None = None, *, settings: Settings) -> None:
+        self.model = model or DEFAULT_MODEL
+        self.settings = settings
+        self._running = threading.Lock()
+
+    @cached_property
+    def space(self) -> str:
+        """The name of the vector space, that of the text encoder."""
+        return self._text.space
+
+    @cached_property
+    def dimension(self) -> int:
+        """The length of a vector."""
+        return self._text.dimension
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What vectors depend on."""
+        return (
+            f"{self._text.fingerprint} seen by {self.model}@{weights.digest(self.model, settings=self.settings)[:16]} 1"
+        )
+
+    def encode(self, inputs: Sequence[Content], *, role: Role = "document") -> Vectors:  # noqa: ARG002  one for both
+        """Encode pictures in order; float32 ``[len(inputs), dimension]``, rows of unit L2 norm.
+
+        Raises ``UnsupportedModalityError`` for anything but images, ``WeightsError``,
+        ``ModelLoadError`` and ``DeviceMemoryError``.
+        """
+        check(inputs, self.modalities, "the image encoder")
+        rows = np.zeros((len(inputs), self.dimension), np.float32)
+        images = [image for image in inputs if isinstance(image, Image)]
+
+        def run(batch: Sequence[int]) -> Vectors:
+            pixels = torch.stack([_prepared(images[position]) for position in batch])
+            return self._placed(self._probabilities(pixels))
+
+        with self._running:
+            for batch in packed([1] * len(images), _BATCH):
+                rows[batch] = shrinking(run, batch, self.model)
+        return rows
+
+    def _probabilities(self, pixels: torch.Tensor) -> torch.Tensor:
+        device = next(self._classifier.parameters()).device
+        with torch.inference_mode():
+            scores = self._classifier(pixels.to(device, memory_format=torch.channels_last))
+        probabilities: torch.Tensor = scores.float().softmax(dim=1)
+        return probabilities.cpu()
+
+    def _placed(self, probabilities: torch.Tensor) -> Vectors:
+        strongest, classes = probabilities.topk(STRONGEST, dim=1)
+        return unit(torch.einsum("nk,nkd->nd", strongest**POWER, self._names[classes]))
+
+    @cached_property
+    def _text(self) -> Encoder:
+        return shared(model_name("text", self.settings), self.settings)
+
+    @cached_property
+    def _names(self) -> torch.Tensor:
+        """The vectors of the class names; float32 ``[1000, dimension]``."""
+        info = ImageNetInfo("imagenet-1k")
+        names = [info.index_to_description(index).split(",")[0] for index in range(CLASSES)]
+        return torch.from_numpy(self._text.encode([f"a photo of a {name}" for name in names]))
+
+    @cached_property
+    def _classifier(self) -> nn.Module:
+        file = weights.resolve(self.model, settings=self.settings)
+        network: nn.Module = create_model(ARCHITECTURE, pretrained=False)
+        try:
+            network.load_state_dict(_renamed(torch.load(file, map_location="cpu", weights_only=True), network))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ModelLoadError(f"{file} does not load as {ARCHITECTURE}: {error}") from error
+        device = torch_device(self.settings.device)
+        return network.eval().to(device).to(memory_format=torch.channels_last)
+
+
+def _renamed(found: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
+    """Give the weights timm's names; both list the same layers in the same order."""
+    return dict(zip(network.state_dict(), found.values(), strict=True))
+
+
+def _prepared(image: Image) -> torch.Tensor:
+    """Scale to 260 x 260 pixels with values in [-1, 1]; float32 ``[3, 260, 260]``."""
+    picture = Picture.fromarray(image.pixels).resize((SIZE, SIZE), Picture.Resampling.BICUBIC)
+    return torch.from_numpy(np.asarray(picture, np.float32) / 127.5 - 1.0).permute(2, 0, 1)
