@@ -53,7 +53,8 @@ docs: install
 
 # After a change of dependencies: record the versions that were tested together.
 constraints:
-	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^#' > constraints.txt
+	@(sed '/^[^#]/,$$d' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable \
+	  | sed -e '/^#/d' -e 's/^faiss-gpu\(==.*\)/faiss-cpu\1\n&/') > constraints.new && mv constraints.new constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-collection .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
