@@ -234,7 +234,7 @@ def wide_encoding(data: bytes) -> str | None:
     if not len(pairs):
         return None
     left, right = pairs.mean(axis=0)
-    if max(left, right) < 0.3 or min(left, right) > 0.02:
+    if max(left, right) < (0.3 if len(pairs) > 16 else 0.9) or min(left, right) > 0.02:
         return None
     return "utf-16-le" if right > left else "utf-16-be"
 
@@ -249,7 +249,8 @@ def _decoding(what: str) -> Iterator[None]:
     except (MmsdkError, MemoryError):
         raise
     except Exception as error:
-        raise DecodeError(f"the {what} is damaged or of an unknown variant: {error or type(error).__name__}") from error
+        said = re.sub(r"\s*<_io\.BytesIO object at \w+>", "", str(error)) or type(error).__name__
+        raise DecodeError(f"the {what} is damaged or of an unknown variant: {said}") from error
 
 
 def decode_image(data: bytes, *, pixels: int = 100_000_000) -> Image:

@@ -86,7 +86,6 @@ def _request(url: str, settings: Fetch, *, deadline: float) -> Fetched | str:
     """Ask once; give the body, or the place to which the answer redirects."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or _PORTS[parts.scheme])
-    left = max(deadline - time.monotonic(), 0.001)
     late = threading.Event()
     try:
         connection.sock = sock = _connected(parts, settings, deadline=deadline)
@@ -106,7 +105,7 @@ def _request(url: str, settings: Fetch, *, deadline: float) -> Fetched | str:
             raise FetchError(f"{url} was not fetched: {error or type(error).__name__}") from error
     finally:
         connection.close()
-    raise FetchError(f"{url} took more than fetch.seconds = {settings.seconds:g} ({left:.1f} s were left)")
+    raise FetchError(f"{url} took more than fetch.seconds = {settings.seconds:g}")
 
 
 def _hang_up(sock: socket.socket, late: threading.Event) -> None:

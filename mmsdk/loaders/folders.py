@@ -48,6 +48,8 @@ def refusal(path: Path) -> InputError | None:
     """Say why a path is no file that can be read, or None."""
     if path.is_file():
         return None
+    if path.is_dir():
+        return UnsupportedMediaError("this is a folder, not a file")
     if path.is_symlink() and not path.exists():
         return DecodeError(f"the link points to nothing: {str(path.readlink())!r}")
     if not path.exists():

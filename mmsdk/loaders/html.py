@@ -68,7 +68,8 @@ def blocks(tree: LexborHTMLParser) -> Iterator[Block]:
                 yield "row", row + "\n"
             if opens:
                 kinds.append(_kind(node, kinds))
-            words.append(_words(node, kinds))
+            if node.tag in ("br", "-text"):
+                words.append(_words(node, kinds))
             leaving = bool(rows) or _unseen(node) or node.first_child is None
             if not leaving:
                 node = node.first_child
@@ -91,14 +92,14 @@ def _kind(node: LexborNode, kinds: list[str]) -> str:
 def _words(node: LexborNode, kinds: list[str]) -> str:
     if node.tag == "br":
         return "\x00"
-    if node.tag != "-text":
-        return ""
     text = node.text_content or ""
     return text.replace("\n", "\x00") if kinds and kinds[-1] == "code" else _SPACE.sub(" ", text)
 
 
 def _flushed(words: list[str], kinds: list[str]) -> Iterator[Block]:
     """Give what has been gathered as one block; NULs stand for line breaks that stay."""
+    if not words:
+        return
     kind = kinds[-1] if kinds else "paragraph"
     text = "".join(words)
     words.clear()

@@ -69,7 +69,7 @@ def read(
     seen: set[str] = set()
     for outcome in _in_order(_items(sources, settings), partial(_taken, known=known or {}), settings):
         if outcome.error is not None and on_failure is None:
-            raise outcome.error
+            raise _named(outcome.error, outcome.source)
         for failure in outcome.failures:
             if on_failure is not None:
                 on_failure(failure)
@@ -96,18 +96,23 @@ def load(path: str | os.PathLike[str] | bytes) -> Image | Audio:
     settings = Settings.load()
     item = _item(path, settings)
     if isinstance(item, _Outcome):
-        raise item.error or DecodeError(f"{item.source} cannot be read")
-    data, name = item.open()
-    crew = Crew(settings.limits, dict(settings.pins))
+        raise _named(item.error or DecodeError("it cannot be read"), item.source)
     try:
-        parts = crew.parse(data, name, only=("image", "audio")).parts
+        data, name = item.open()
+        parts = Crew(settings.limits, dict(settings.pins)).parse(data, name, only=("image", "audio")).parts
     except MmsdkError as error:
-        error.args = (f"{item.source}: {error}",)
-        raise
+        raise _named(error, item.source) from None
     for part in parts:
         if isinstance(part.content, Image | Audio):
             return part.content
     raise DecodeError(f"{item.source} holds neither a picture nor a recording")
+
+
+def _named(error: MmsdkError, source: str) -> MmsdkError:
+    """Put the source before the message of an error."""
+    if source not in str(error):
+        error.args = (f"{source}: {error}",)
+    return error
 
 
 def _in_order(
@@ -201,8 +206,6 @@ def _item(source: Source, settings: Settings) -> _Item | _Outcome:
         error = refusal(path)
     except (OSError, ValueError) as problem:
         error = DecodeError(f"{os.fspath(source)!r} is no path: {problem}")
-    if path.is_dir() if error is None or not isinstance(error, DecodeError) else False:
-        error = DecodeError("this is a folder; a single file is wanted")
     return _failed(_readable(path), error) if error else _of_path(path, settings)
 
 

@@ -78,8 +78,8 @@ def _answer(header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[m
     except RecursionError:
         return _refusal(DecodeError("the file is nested too deep")), []
     except Exception as error:  # noqa: BLE001  # parsers of third parties raise whatever they like
-        said = f"the file is damaged or of an unknown variant: {type(error).__name__}: {str(error)[:300]}"
-        return _refusal(DecodeError(said)), []
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        return _refusal(DecodeError(f"the file is damaged or of an unknown variant: {said}")), []
 
 
 def _refusal(error: MmsdkError) -> dict[str, Any]:

@@ -29,18 +29,15 @@ class Worker:
     """Hold one parsing process."""
 
     def __init__(self, memory_mb: int) -> None:
-        self.memory_mb = memory_mb
-        self.owner = os.getpid()
+        self.kind = _kind(memory_mb)
         self.jobs = 0
         self._said: deque[str] = deque(maxlen=5)
         command = [sys.executable, "-P", "-W", "ignore", "-m", "mmsdk.loaders.worker", str(memory_mb)]
-        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and module
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_environment(),
-        )
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=_environment())  # noqa: S603
+        except OSError as error:
+            raise DecodeError(f"no process for parsing could be started: {error}") from error
         self._input = cast("BinaryIO", self._process.stdin)
         self._output = cast("BinaryIO", self._process.stdout)
         self._errors = cast("BinaryIO", self._process.stderr)
@@ -94,6 +91,11 @@ class Worker:
                 self._said.append(line.decode("utf-8", "replace").strip()[:300])
 
     @property
+    def ours(self) -> bool:
+        """Tell whether this process started it; after a fork its pipes belong to the parent."""
+        return self.kind[0] == os.getpid()
+
+    @property
     def alive(self) -> bool:
         """Tell whether it can take another job."""
         return self._process.poll() is None and self.jobs < JOBS
@@ -114,10 +116,19 @@ class Worker:
                 continue
 
 
+def _kind(memory_mb: int) -> tuple[int, int, str]:
+    """Say what a worker must agree in to be used again: who started it, its memory, its import path."""
+    return os.getpid(), memory_mb, _import_path()
+
+
+def _import_path() -> str:
+    return os.pathsep.join(path for path in sys.path if path)
+
+
 def _environment() -> dict[str, str]:
     """Give the worker our import path and one thread a library, and keep secrets from it."""
     environment = {name: value for name, value in os.environ.items() if not any(word in name for word in _SECRET)}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    environment["PYTHONPATH"] = _import_path()
     environment["PYTHONIOENCODING"] = "utf-8:replace"
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         environment[name] = "1"
@@ -158,14 +169,16 @@ class Crew:
         with self._lock:
             while self._idle:
                 worker = self._idle.pop()
-                if worker.owner == os.getpid() and worker.memory_mb == self._limits.memory_mb and worker.alive:
+                if worker.kind == _kind(self._limits.memory_mb) and worker.alive:
                     self._busy.add(worker)
                     return worker
-                if worker.owner == os.getpid():
+                if worker.ours:
                     worker.kill()
         worker = Worker(self._limits.memory_mb)
         with self._lock:
             self._busy.add(worker)
+            if self._closed:
+                worker.stop()
         return worker
 
     def _give_back(self, worker: Worker) -> None:
@@ -200,5 +213,5 @@ def _end_idle() -> None:
     with Crew._lock:
         while Crew._idle:
             worker = Crew._idle.pop()
-            if worker.owner == os.getpid():
+            if worker.ours:
                 worker.kill()
