@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mmsdk.testing import EncoderContract
+from mmsdk.types import Encoder
+
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "examples" / "data"
 
@@ -58,6 +61,12 @@ def test_filters_keep_to_the_kind_and_a_picture_finds_the_tent(capsys: pytest.Ca
     assert len(lines) == 4
     assert all("/policies/" in line for line in lines[:2])
     assert "alder-2-tent.html" in lines[2]
+
+
+class TestOwnEncoder(EncoderContract):
+    def encoder(self) -> Encoder:
+        made: Encoder = runpy.run_path(str(ROOT / "examples" / "own_encoder.py"))["Trigrams"]()
+        return made
 
 
 def test_own_encoder_finds_the_misspelt(capsys: pytest.CaptureFixture[str]) -> None:
