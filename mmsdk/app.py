@@ -7,6 +7,7 @@ from the others. It knows nothing of how a task is called from outside.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
+from threading import Lock
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -50,17 +51,16 @@ class App(Closing):
 
     Raises ``SettingsError`` when the settings have a table for a plugin that is not installed.
 
-    >>> with App(Settings()) as app:
-    ...     app.run("nobody.nothing", {})
-    Traceback (most recent call last):
-    ...
-    mmsdk.errors.PluginNotFoundError: ...
+    >>> with App() as app:
+    ...     [status.name for status in app.plugins if status.state == "failed"]
+    []
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.runtime = Runtime(settings)
         self.settings = self.runtime.settings
         self._plugins: dict[str, Plugin] = {}
+        self._lock = Lock()
         offered = registry.offers("plugins")
         for name in self.settings.plugins:
             if name not in offered:
@@ -76,9 +76,10 @@ class App(Closing):
         Raises ``PluginNotFoundError``, ``PluginConflictError`` (several distributions offer the name and
         none is pinned), ``PluginLoadError``, ``MissingDependencyError``, and ``SettingsError`` for its table.
         """
-        if name not in self._plugins:
-            self._plugins[name] = self._build(name)
-        return self._plugins[name]
+        with self._lock:
+            if name not in self._plugins:
+                self._plugins[name] = self._build(name)
+            return self._plugins[name]
 
     @property
     def plugins(self) -> tuple[PluginStatus, ...]:
@@ -102,8 +103,8 @@ class App(Closing):
             )
         return tasks[wanted]
 
-    def run(self, name: str, request: BaseModel | Mapping[str, Any]) -> BaseModel:
-        """Run a task by its full name; the request is its model or a mapping that is checked against it.
+    def run(self, name: str, request: BaseModel | Mapping[str, Any]) -> Any:
+        """Run a task by its full name and give its response; the request is its model, or a mapping that is checked.
 
         Raises ``InputError`` naming every field that is wrong, besides what ``plugin`` and the task raise.
         """

@@ -20,6 +20,8 @@ from mmsdk.errors import SettingsError
 
 PREFIX = "MMSDK_"
 FILE_VARIABLE = "MMSDK_CONFIG"
+DATA_VARIABLE = "MMSDK_SHARED_DATA"
+"""Names the folder of evaluation data for tests and benchmarks; it is no setting."""
 
 
 class _Table(BaseModel):
@@ -100,7 +102,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _merged(values: dict[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
     for variable, text in variables.items():
-        if not variable.startswith(PREFIX) or variable == FILE_VARIABLE:
+        if not variable.startswith(PREFIX) or variable in (FILE_VARIABLE, DATA_VARIABLE):
             continue
         table = values
         *parents, key = variable.removeprefix(PREFIX).lower().split("__")

@@ -86,7 +86,7 @@ def root(
 @app.command()
 def add(
     collection: Place,
-    sources: Annotated[list[str], typer.Argument(metavar="PATH_OR_URL...", help="Files, folders and addresses.")],
+    sources: Annotated[list[str], typer.Argument(metavar="PATH_OR_URL", help="Files, folders and addresses.")],
     *,
     metadata: Annotated[str | None, typer.Option(metavar="JSON", help="Metadata for every document.")] = None,
     mask: Annotated[bool, typer.Option("--mask", help="Mask personal data before anything is stored.")] = False,
@@ -145,8 +145,10 @@ def ask(
 def delete(
     collection: Place,
     *,
-    id: Annotated[list[str] | None, typer.Option(help="Delete documents by id.")] = None,  # noqa: A002
-    source: Annotated[list[str] | None, typer.Option(help="Delete documents by source, as search prints it.")] = None,
+    id: Annotated[list[str] | None, typer.Option(metavar="ID", help="Delete documents by id.")] = None,  # noqa: A002
+    source: Annotated[
+        list[str] | None, typer.Option(metavar="SOURCE", help="Delete documents by source, as search prints it.")
+    ] = None,
     where: Where = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting by --where.")] = False,
     json: Json = False,
