@@ -108,3 +108,10 @@ def test_the_readme_names_every_file_of_the_data() -> None:
 
 def test_the_data_stay_small() -> None:
     assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 500_000
+
+
+def test_the_tree_in_the_readme_names_every_module() -> None:
+    tree = (ROOT / "README.md").read_text("utf-8").split("## The tree")[1]
+    modules = [path for path in (ROOT / "mmsdk").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    named = re.findall(r"^  (\S+?)/?(?= )", tree, re.MULTILINE)
+    assert sorted(path.name for path in modules) == sorted(named)
