@@ -55,8 +55,7 @@ class Runtime(Closing):
 
     def encoder(self, name: str) -> Encoder:
         """Give one encoder by its name, for example ``text:all-MiniLM-L6-v2``."""
-        made: Encoder = self._once(("encoder", name), lambda: self._create("encoders", name))
-        return made
+        return self._once(("encoder", name), lambda: encoders.shared(name, self.settings))
 
     def reader(self) -> TextReader:
         """Give what reads text out of pictures."""
@@ -69,7 +68,10 @@ class Runtime(Closing):
     def llm(self, name: str | None = None) -> LLM:
         """Give an LLM by its name, for example ``openai:gpt-4o``; without one, that of the settings."""
         chosen = name or weights.model_name("llm", self.settings)
-        made: LLM = self._once(("llm", chosen), lambda: self._create("llms", chosen))
+        made: LLM = self._once(
+            ("llm", chosen),
+            lambda: registry.create("llms", chosen, pins=self.settings.pins, settings=self.settings),
+        )
         return made
 
     def collection(self, path: str | Path, create: bool = False) -> Collection:
@@ -92,9 +94,6 @@ class Runtime(Closing):
                 close = getattr(made, "close", None)
                 if close is not None:
                     close()
-
-    def _create(self, group: registry.Group, name: str) -> Any:
-        return registry.create(group, name, pins=self.settings.pins, settings=self.settings)
 
     def _once(self, key: Hashable, make: Callable[[], T]) -> T:
         with self._lock:

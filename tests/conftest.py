@@ -61,11 +61,11 @@ def bundled() -> "Iterator[Runtime]":
 
 
 @pytest.fixture
-def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Install a distribution: ``offer("acme", "mmsdk.plugins", "shout = acme_shout:Shout", acme_shout=source)``."""
+def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Install a distribution and give its place: ``offer("acme", "mmsdk.llms", "x = acme:X", acme=source)``."""
     made: list[str] = []
 
-    def install(distribution: str, group: str, entries: str, **modules: str) -> None:
+    def install(distribution: str, group: str, entries: str, **modules: str) -> Path:
         place = tmp_path / "site" / distribution
         info = place / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir(parents=True)
@@ -75,6 +75,7 @@ def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             (place / f"{name}.py").write_text(source)
             made.append(name)
         monkeypatch.syspath_prepend(str(place))
+        return place
 
     yield install
     for name in made:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 from typer.core import TyperGroup
 from typer.main import get_group
 
@@ -64,7 +65,7 @@ class PluginGroup(TyperGroup):
         commands = typer.Typer(name=self._plugin, add_completion=False)
         commands.callback()(lambda: None)
         for name, task in plugin.tasks().items():
-            commands.command(name.replace("_", "-"), help=task.help)(_task_command(app, task))
+            commands.command(name.replace("_", "-"), help=escape(task.help))(_task_command(app, task))
         for name, function in plugin.commands().items():
             commands.command(name)(_printing(function))
         return get_group(commands)
@@ -126,7 +127,7 @@ def _option(key: str, field: Schema, schema: Schema) -> _Option | None:
         said += " [required]"
     elif field.get("default") is not None:
         said += f" [default: {json.dumps(field['default'], ensure_ascii=False)}]"
-    return _Option(key, kind, said.strip())
+    return _Option(key, kind, escape(said.strip()))
 
 
 def _resolved(field: Schema, schema: Schema) -> Schema:
