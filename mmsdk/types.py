@@ -5,7 +5,7 @@ Protocols say what an encoder, a store or an LLM must offer; nothing has to inhe
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
@@ -500,8 +500,26 @@ class Store(Protocol):
         """Give the chunks with these ids, in order, without the missing ones."""
         ...
 
-    def documents(self) -> Mapping[str, str]:
-        """Give document id to digest, for all documents."""
+    def chunks(self, document_id: str) -> list[Chunk]:
+        """Give the chunks of one document, in order."""
+        ...
+
+    def kinds(self, ids: Sequence[str]) -> Mapping[str, Modality]:
+        """Give chunk id to the modality of its content, which is what was encoded."""
+        ...
+
+    def documents(self, *, source: str | None = None) -> Mapping[str, str]:
+        """Give document id to digest, for all documents or those of one source."""
+        ...
+
+    def update(self, document_id: str, metadata: Mapping[str, Any]) -> int:
+        """Put these keys into the metadata of a document and its chunks; give the number of chunks changed."""
+        ...
+
+    def reindex(
+        self, encoders: Sequence[Mapping[str, Any]], encode: Callable[[Sequence[Chunk]], Mapping[str, Vectors]]
+    ) -> int:
+        """Replace every vector by those of other encoders, at the last moment; give the number of chunks."""
         ...
 
     def search(
@@ -524,6 +542,10 @@ class Store(Protocol):
 
     def verify(self) -> list[str]:
         """Name everything that is damaged; an empty list says that all is well."""
+        ...
+
+    def repair(self) -> dict[str, Any]:
+        """Build anew what is derived; say what was wrong and what is left of it."""
         ...
 
     def close(self) -> None:

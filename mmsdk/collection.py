@@ -1,0 +1,304 @@
+"""A collection: encoders over a store, from sources to hits.
+
+It decides what is encoded by what and how lists become one; how things are kept is the store's
+business, and what an answer is, the assistant's.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from mmsdk import encoders as all_encoders
+from mmsdk import filters, guard, registry
+from mmsdk.errors import EncoderMismatchError, InputError
+from mmsdk.ingestion import Ingestion, OnError, Progress, Recipe, encode, shown
+from mmsdk.search import Search
+from mmsdk.settings import Settings
+from mmsdk.types import (
+    AddReport,
+    Audio,
+    Chunk,
+    Closing,
+    Content,
+    Document,
+    Encoder,
+    Filter,
+    Hit,
+    Image,
+    Locator,
+    Part,
+    Query,
+    Store,
+    modality_of,
+)
+
+
+class Collection(Closing):
+    """Take in files of any modality and find what is near a text, a picture or a recording.
+
+    >>> import tempfile
+    >>> from mmsdk.testing import HashingEncoder
+    >>> with Collection.open(tempfile.mkdtemp(), create=True, encoders=[HashingEncoder()]) as shop:
+    ...     ids = shop.add_texts(["A tent for two.", "Boots for the winter."], metadata=[{"price": 200}, {"price": 90}])
+    ...     [hit.chunk.text for hit in shop.search("tent", k=1, where={"price": {"$gt": 100}})]
+    ['A tent for two.']
+    """
+
+    def __init__(self, store: Store, encoders: Sequence[Encoder], *, settings: Settings | None = None) -> None:
+        self.store = store
+        self.encoders = tuple(encoders)
+        self.settings = settings or Settings.load()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        create: bool = False,
+        encoders: Encoder | Sequence[Encoder] | None = None,
+        *,
+        settings: Settings | None = None,
+        read_only: bool = False,
+        reindex: bool = False,
+    ) -> Self:
+        """Open the collection at a folder or store address; ``create`` makes one when there is none.
+
+        ``encoders`` are the preset's when ``None``. With ``reindex`` a collection made with other encoders
+        is encoded again with these instead of raising ``EncoderMismatchError``. Raises
+        ``CollectionNotFoundError``, ``CorruptionError``, ``LockedError``.
+        """
+        settings = settings or Settings.load()
+        chosen = _chosen(encoders, settings)
+        name, address = _store_of(path)
+        make = registry.load("stores", name, pins=settings.pins)
+        described = [_described(encoder) for encoder in chosen]
+        try:
+            store = make(address, settings=settings, encoders=described, create=create, read_only=read_only)
+        except EncoderMismatchError:
+            if not reindex:
+                raise
+            collection = cls(make(address, settings=settings), chosen, settings=settings)
+            collection.reindex()
+            return collection
+        return cls(store, chosen, settings=settings)
+
+    def add(
+        self,
+        sources: Any,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        on_error: OnError = "report",
+        mask: bool | str | Iterable[str] = False,
+        progress: bool | Progress = False,
+    ) -> AddReport:
+        """Take in paths, folders, addresses, bytes and Documents (one or several); give what was done.
+
+        Unchanged sources cost nothing; changed ones replace their chunks. ``metadata`` goes to every
+        document. ``mask`` puts ``[EMAIL]`` and the like in place of personal data before anything is
+        stored (true, or kinds of ``mmsdk.guard.KINDS``). A source that fails is in the report, or raised
+        with ``on_error="raise"``; batches that are already stored stay.
+        """
+        if on_error not in ("report", "raise"):
+            raise ValueError(f"on_error is 'report' or 'raise', not {on_error!r}")
+        recipe = Recipe(filters.check_metadata(metadata or {}), guard.checked(mask), self.settings)
+        with shown(progress) as tell:
+            return Ingestion(self.store, self.encoders, recipe=recipe, progress=tell).run(sources, on_error=on_error)
+
+    def add_texts(
+        self,
+        texts: Sequence[str],
+        ids: Sequence[str] | None = None,
+        metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[str]:
+        """Take in texts, each a document, all or none; give their document ids.
+
+        Without ``ids`` a text is named by its content; with them, a text replaces the one of that id.
+        ``metadata`` is one mapping for all or one a text; its ``source``, if a string, becomes the
+        document's source. Raises ``InputError`` and ``ValueError`` before anything is stored.
+        """
+        documents = _texts(texts, ids, metadata)
+        self._take(documents)
+        return [document.id for document in documents]
+
+    def update(self, id: str, metadata: Mapping[str, Any] | None = None, *, text: str | None = None) -> None:  # noqa: A002
+        """Change a document, named by its id or that of one of its chunks.
+
+        Keys of ``metadata`` are put into that of the document and its chunks, the others stay. A ``text``
+        takes the place of everything the document held. Raises ``InputError`` for an unknown id.
+        """
+        checked = filters.check_metadata(metadata or {})
+        found = self.get(id)
+        if not found and id not in self.store.documents():
+            raise InputError(f"the collection has no document or chunk {id!r}")
+        name = found[0].document_id if found else id
+        if text is not None:
+            kept = {**(found[0].metadata if found else {}), **checked}
+            source = found[0].source if found else f"text:{name}"
+            self._take([text_document(text, name, source, kept)])
+        elif checked:
+            self.store.update(name, checked)
+
+    def delete(
+        self,
+        id: str | Iterable[str] | None = None,  # noqa: A002
+        *,
+        ids: Iterable[str] | None = None,
+        source: str | Iterable[str] | None = None,
+        where: Filter | None = None,
+    ) -> int:
+        """Delete documents by id (a chunk's id deletes that chunk) or source, and the chunks a filter matches.
+
+        Gives the number of chunks gone. Raises ``InvalidFilterError``, and ``ValueError`` when nothing is named.
+        """
+        if id is None and ids is None and source is None and where is None:
+            raise ValueError("say what to delete: id, ids, source or where; where={} deletes everything")
+        filters.parse(where)
+        known = self.store.documents()
+        names = [*_listed(id), *_listed(ids)]
+        documents = [name for name in names if name in known]
+        for place in _listed(source):
+            documents += self.store.documents(source=place) or self.store.documents(source=str(Path(place).resolve()))
+        pieces = [name for name in names if name not in known]
+        conditions: list[Filter] = [{"id": {"$in": pieces}}] if pieces else []
+        conditions += [where] if where is not None else []
+        return self.store.delete(ids=documents, where={"$or": conditions} if conditions else None)
+
+    def search(self, query: Query, k: int = 8, where: Filter | None = None) -> list[Hit]:
+        """Give at most ``k`` hits for a text, an ``Image``, an ``Audio``, or a list of those as one question.
+
+        Scores are in [0, 1], best first; ``Hit.trace`` has the cosine and rank in every space, the BM25
+        score and rank in full text, and the seconds each step took. Raises ``InvalidFilterError`` and
+        ``UnsupportedModalityError``.
+        """
+        return self.search_many([query], k, where)[0]
+
+    def search_many(self, queries: Sequence[Query], k: int = 8, where: Filter | None = None) -> list[list[Hit]]:
+        """Search for several questions at once, encoding them in one batch; one list of hits a question."""
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise ValueError(f"k must be a positive integer, not {k!r}")
+        filters.parse(where)
+        questions = [_parts(query) for query in queries]
+        return Search(self.store, self.encoders, settings=self.settings).run(questions, k, where=where)
+
+    def retrieve(self, query: Query, k: int = 8, *, where: Filter | None = None) -> list[Hit]:
+        """Search; this makes a collection a ``Retriever``."""
+        return self.search(query, k, where)
+
+    def get(self, ids: str | Sequence[str]) -> list[Chunk]:
+        """Give the chunks with these ids, and all chunks of documents with these ids, in order."""
+        found: list[Chunk] = []
+        for name in _listed(ids):
+            found += self.store.get([name]) or self.store.chunks(name)
+        return found
+
+    def count(self, where: Filter | None = None) -> int:
+        """Count chunks, all or those that a filter matches."""
+        return self.store.count(where)
+
+    def __len__(self) -> int:
+        return self.store.count()
+
+    def info(self) -> dict[str, Any]:
+        """Describe sizes, encoders, spaces and indexes."""
+        return self.store.info()
+
+    def verify(self) -> list[str]:
+        """Name everything that is damaged; an empty list says that all is well."""
+        return self.store.verify()
+
+    def repair(self) -> dict[str, Any]:
+        """Build anew what is derived from what was added; says what was wrong and what is left of it."""
+        return self.store.repair()
+
+    def reindex(self, encoders: Encoder | Sequence[Encoder] | None = None) -> int:
+        """Encode everything again, with other encoders if given; give the number of chunks.
+
+        Needs no source: passages and pictures are in the store. Searches go on with the old vectors until
+        the last moment, and a crash before it leaves the collection as it was.
+        """
+        chosen = self.encoders if encoders is None else _chosen(encoders, self.settings)
+        count = self.store.reindex([_described(encoder) for encoder in chosen], lambda cut: encode(cut, chosen))
+        self.encoders = chosen
+        return count
+
+    def _take(self, documents: Sequence[Document]) -> None:
+        """Store texts that are as the caller wants them, in one transaction."""
+        Ingestion(self.store, self.encoders, recipe=Recipe({}, (), self.settings), progress=None).put(documents)
+
+    def close(self) -> None:
+        """Release files and locks; calling it twice is fine."""
+        self.store.close()
+
+
+def _chosen(encoders: Encoder | Sequence[Encoder] | None, settings: Settings) -> tuple[Encoder, ...]:
+    if encoders is None:
+        return all_encoders.build(settings)
+    return tuple(encoders) if isinstance(encoders, Sequence) else (encoders,)
+
+
+def _described(encoder: Encoder) -> dict[str, Any]:
+    return {
+        "space": encoder.space,
+        "dimension": encoder.dimension,
+        "fingerprint": encoder.fingerprint,
+        "modalities": sorted(encoder.modalities),
+    }
+
+
+def _store_of(path: str | Path) -> tuple[str, str]:
+    """Give the registry name of a store and the address it gets: ``local`` for folders, else the URL's scheme."""
+    name, mark, _ = str(path).partition("://")
+    return (name, str(path)) if mark else ("local", str(path))
+
+
+def _parts(query: Query) -> list[Content]:
+    parts = [query] if isinstance(query, str | Image | Audio) else list(query)
+    if not parts:
+        raise ValueError("a question needs at least one part")
+    for part in parts:
+        modality_of(part)
+    return parts
+
+
+def _listed(value: str | Iterable[str] | None) -> list[str]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _texts(
+    texts: Sequence[str],
+    ids: Sequence[str] | None,
+    metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+) -> list[Document]:
+    """Check what ``add_texts`` got and give its documents."""
+    if isinstance(texts, str):
+        raise TypeError("add_texts takes a list of texts; put the one text in a list")
+    count = len(texts)
+    if ids is not None and len(ids) != count:
+        raise ValueError(f"{count} texts need {count} ids, not {len(ids)}")
+    described = [metadata or {}] * count if metadata is None or isinstance(metadata, Mapping) else list(metadata)
+    if len(described) != count:
+        raise ValueError(f"{count} texts need {count} metadata mappings, not {len(described)}")
+    documents: dict[str, Document] = {}
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"texts[{place}] is a {type(text).__name__}, not a string")
+        checked = filters.check_metadata(described[place], f"metadata[{place}]")
+        name = _digest(text, place)[:32] if ids is None else ids[place]
+        source = checked.get("source")
+        documents[name] = text_document(text, name, source if isinstance(source, str) else f"text:{name}", checked)
+    return list(documents.values())
+
+
+def text_document(text: str, name: str, source: str, metadata: Mapping[str, Any]) -> Document:
+    """Make a document of one text."""
+    part = Part(text, Locator("characters", 0, len(text)))
+    return Document(name, (part,), source, _digest(text, 0), metadata)
+
+
+def _digest(text: str, place: int) -> str:
+    try:
+        return hashlib.sha256(text.encode()).hexdigest()
+    except UnicodeEncodeError as error:
+        raise InputError(f"texts[{place}] has a lone surrogate at character {error.start}") from error

@@ -1,0 +1,215 @@
+"""Mask personal data of structured kinds in texts and documents.
+
+Patterns find candidates, checksums decide where the kind has one. Names and addresses are not
+structured and are not found here. It knows nothing of stores or models.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from mmsdk.types import JSON, Document, Part
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Hold where in the given text something personal stood, and of which kind."""
+
+    kind: str
+    start: int
+    stop: int
+
+
+def mask(text: str, kinds: Iterable[str] | None = None) -> tuple[str, list[Finding]]:
+    """Put ``[KIND]`` in place of personal data; give the text and what was found, in order of the given text.
+
+    ``kinds`` are of ``KINDS`` (all by default); an unknown one is a ``ValueError``.
+
+    >>> mask("写信给 li.wei@example.cn，电话 13812345678。")[0]
+    '写信给 [EMAIL]，电话 [PHONE]。'
+    """
+    found = find(text, kinds)
+    pieces, last = [], 0
+    for finding in found:
+        pieces += [text[last : finding.start], f"[{finding.kind.upper()}]"]
+        last = finding.stop
+    return "".join([*pieces, text[last:]]), found
+
+
+def find(text: str, kinds: Iterable[str] | None = None) -> list[Finding]:
+    """Find personal data, in order and without overlaps; the more certain kinds win."""
+    taken: list[Finding] = []
+    folded = text.translate(_NARROW)
+    for kind in checked(kinds):
+        pattern, accepted = _KINDS[kind]
+        for match in pattern.finditer(folded):
+            start = match.start()
+            stop = start + accepted(match.group())
+            if stop > start and not any(start < other.stop and stop > other.start for other in taken):
+                taken.append(Finding(kind, start, stop))
+    return sorted(taken, key=lambda finding: finding.start)
+
+
+def checked(kinds: Iterable[str] | bool | None) -> tuple[str, ...]:
+    """Give kinds in the order they are looked for; true and ``None`` are all, false is none."""
+    if kinds is None or kinds is True:
+        return KINDS
+    if kinds is False:
+        return ()
+    wanted = [kinds] if isinstance(kinds, str) else list(kinds)
+    unknown = [kind for kind in wanted if kind not in KINDS]
+    if unknown:
+        raise ValueError(f"unknown kind of personal data {unknown[0]!r}; there are {', '.join(KINDS)}")
+    return tuple(kind for kind in KINDS if kind in wanted)
+
+
+def mask_document(document: Document, kinds: Sequence[str]) -> tuple[Document, int]:
+    """Mask the text parts of a document; give it with locators that tile the masked text, and the count.
+
+    What spans two parts of one text is found too: it is masked in the part where it starts. Values of the
+    document's metadata (a title, say) are masked as well; keys, id and source stay.
+    """
+    if not kinds:
+        return document, 0
+    parts = list(document.parts)
+    count = 0
+    for places in _texts(parts):
+        masked, found = _masked_group([parts[place] for place in places], kinds)
+        count += found
+        for place, part in zip(places, masked, strict=True):
+            parts[place] = part
+    metadata = {}
+    for key, value in document.metadata.items():
+        metadata[key], found = _masked_json(value, kinds)
+        count += found
+    return replace(document, parts=tuple(parts), metadata=metadata), count
+
+
+def _texts(parts: Sequence[Part]) -> list[list[int]]:
+    """Give the places of the parts that make one text; lines read in a picture are texts of their own."""
+    texts: dict[object, list[int]] = {}
+    for place, part in enumerate(parts):
+        if isinstance(part.content, str):
+            locator = part.locator
+            key = (locator.kind, locator.number, locator.sheet, part.kind in ("ocr", "transcript"))
+            texts.setdefault(place if locator.kind == "image" else key, []).append(place)
+    return list(texts.values())
+
+
+def _masked_group(parts: Sequence[Part], kinds: Sequence[str]) -> tuple[list[Part], int]:
+    contents = [str(part.content) for part in parts]
+    found = find("".join(contents), kinds)
+    if not found:
+        return list(parts), 0
+    masked, begin, at = [], 0, int(parts[0].locator.start or 0)
+    for part, content in zip(parts, contents, strict=True):
+        text = _masked_between("".join(contents), found, begin, begin + len(content))
+        locator = part.locator
+        if locator.start is not None and locator.kind != "seconds":
+            locator = replace(locator, start=at, stop=at + len(text))
+        masked.append(replace(part, content=text, locator=locator))
+        begin, at = begin + len(content), at + len(text)
+    return masked, len(found)
+
+
+def _masked_between(text: str, found: Sequence[Finding], begin: int, end: int) -> str:
+    pieces, last = [], begin
+    for finding in found:
+        if finding.stop <= begin or finding.start >= end:
+            continue
+        pieces.append(text[last : max(last, finding.start)])
+        if finding.start >= begin:
+            pieces.append(f"[{finding.kind.upper()}]")
+        last = min(end, finding.stop)
+    return "".join([*pieces, text[last:end]])
+
+
+def _masked_json(value: JSON, kinds: Sequence[str]) -> tuple[JSON, int]:
+    if isinstance(value, str):
+        masked, found = mask(value, kinds)
+        return masked, len(found)
+    if isinstance(value, list):
+        pairs = [_masked_json(item, kinds) for item in value]
+        return [item for item, _ in pairs], sum(count for _, count in pairs)
+    if isinstance(value, dict):
+        named = {key: _masked_json(item, kinds) for key, item in value.items()}
+        return {key: item for key, (item, _) in named.items()}, sum(count for _, count in named.values())
+    return value, 0
+
+
+def _digits(text: str) -> str:
+    return "".join(letter for letter in text if letter.isdigit())
+
+
+def _any(match: str) -> int:
+    return len(match)
+
+
+def _card(match: str) -> int:
+    """Accept what passes Luhn's check (ISO/IEC 7812-1)."""
+    digits = [int(digit) for digit in _digits(match)]
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+    is_valid = 13 <= len(digits) <= 19 and (sum(doubled) + sum(digits[-1::-2])) % 10 == 0 and len(set(digits)) > 1
+    return len(match) if is_valid else 0
+
+
+def _iban(match: str) -> int:
+    """Accept the longest beginning that passes the check of ISO 13616."""
+    for length in range(len(match), 14, -1):
+        plain = match[:length].replace(" ", "").upper()
+        if match[length - 1] != " " and 15 <= len(plain) <= 34:
+            moved = plain[4:] + plain[:4]
+            if int("".join(str(int(letter, 36)) for letter in moved)) % 97 == 1:
+                return length
+    return 0
+
+
+def _chinese_id(match: str) -> int:
+    """Accept what passes the check of GB 11643-1999."""
+    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+    total = sum(weight * int(digit) for weight, digit in zip(weights, match, strict=False))
+    return len(match) if match[-1].upper() == "10X98765432"[total % 11] else 0
+
+
+def _phone(match: str) -> int:
+    return len(match) if 8 <= len(_digits(match)) <= 15 else 0
+
+
+def _address(match: str) -> int:
+    try:
+        ipaddress.ip_address(match)
+    except ValueError:
+        return 0
+    return len(match)
+
+
+def _pattern(body: str) -> re.Pattern[str]:
+    # A boundary is where no Latin letter or digit goes on: Chinese text has no spaces around numbers.
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{body})(?![A-Za-z0-9])")
+
+
+_NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+"""Full-width forms, one character each, as CJK input methods write them."""
+_PHONE = "|".join(
+    (
+        r"\+\d{1,3}(?:[ .\-/]?\(?\d{1,5}\)?){2,7}",  # international
+        r"(?:86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}",  # China, mobile
+        r"0\d{1,4}[ /-]\d{3,8}(?:[ -]\d{2,6}){0,3}",  # with the trunk prefix 0
+        r"400[ -]?\d{3}[ -]?\d{4}",  # China, service
+        r"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}",  # North America
+    )
+)
+_KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], int]]] = {
+    "email": (_pattern(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"), _any),
+    "iban": (_pattern(r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}"), _iban),
+    "chinese_id": (
+        _pattern(r"[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx]"),
+        _chinese_id,
+    ),
+    "credit_card": (_pattern(r"[2-6]\d{3}(?:[ -]?\d){9,15}"), _card),
+    "ip": (_pattern(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"), _address),
+    "ssn": (_pattern(r"(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}"), _any),
+    "phone": (re.compile(rf"(?<![A-Za-z0-9+])(?:{_PHONE})(?![A-Za-z0-9])"), _phone),
+}
+KINDS = tuple(_KINDS)

@@ -1,0 +1,78 @@
+"""Cut text into the words that full-text search counts; the same way for passages and for queries.
+
+SQLite's FTS5 splits Latin words and stems them (Porter 1980). Chinese, Japanese and Korean have no
+spaces that it could use, so their runs are cut here into single characters and pairs of neighbours.
+It knows nothing of tables or ranking.
+"""
+
+import re
+import unicodedata
+
+from mmsdk.chunking import CJK
+
+TOKENIZER = "porter unicode61 remove_diacritics 2"
+"""What FTS5 does with the words given here."""
+VERSION = 1
+"""Counts changes of how words are cut; an index made by another version is rebuilt by ``repair``."""
+_RUNS = re.compile(f"[{CJK}]+|[^\\W_{CJK}]+")
+_STOP_WORDS = """
+a about an and are as at be been but by can do does for from had has have how i if in into is it its me my no not of on
+or our so such that the their then there these they this to was we were what when where which who why will with would
+you your
+"""
+_STOP = frozenset(_STOP_WORDS.split())
+_STOP_CJK = frozenset("的了和是在吗呢吧啊么")
+_MOST_WORDS = 512
+
+
+def words(text: str, *, is_query: bool = False) -> list[str]:
+    """Give the words of a text in order: Latin words, CJK characters and pairs.
+
+    Queries are without stop words and single CJK characters unless nothing else is left.
+
+    >>> words("Zelte: 两人帐篷 2024")
+    ['zelte', '两', '两人', '人', '人帐', '帐', '帐篷', '篷', '2024']
+    >>> words("What is the 帐篷?", is_query=True)
+    ['帐篷']
+    """
+    cut = [word for run in _RUNS.findall(_folded(text)) for word in _cut(run)]
+    if not is_query:
+        return cut
+    kept = [word for word in cut if word not in _STOP and not _is_filler(word)]
+    return list(dict.fromkeys(kept or cut))[:_MOST_WORDS]
+
+
+def indexed(text: str) -> str:
+    """Give a passage as FTS5 should see it."""
+    return " ".join(words(text))
+
+
+def expression(query: str) -> str:
+    """Give a query as an FTS5 expression: its words, quoted and joined by OR; empty without words."""
+    return " OR ".join(f'"{word}"' for word in words(query, is_query=True))
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _cut(run: str) -> list[str]:
+    if not _is_cjk(run[0]):
+        return [run]
+    pieces = []
+    for position, letter in enumerate(run):
+        pieces.append(letter)
+        if position + 1 < len(run):
+            pieces.append(run[position : position + 2])
+    return pieces
+
+
+def _is_filler(word: str) -> bool:
+    return _is_cjk(word[0]) and (len(word) == 1 or all(letter in _STOP_CJK for letter in word))
+
+
+def _is_cjk(letter: str) -> bool:
+    return _RUN_CJK.match(letter) is not None
+
+
+_RUN_CJK = re.compile(f"[{CJK}]")

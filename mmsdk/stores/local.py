@@ -1,0 +1,355 @@
+"""A collection in a folder: SQLite is the truth, FAISS a cache derived from it.
+
+    manifest.json        format and encoders, for people and for other versions of mmsdk
+    truth.sqlite         documents, chunks, vectors, pictures, metadata and full text
+    index-*.faiss        derived; deleting them loses nothing
+    writer.lock          held by the one process that is changing the collection
+
+Every change is one transaction that is on disk when its call returns. Readers, in this and in other
+processes, see the last commit. The store knows nothing of models, sources or fusion.
+"""
+
+import json
+import logging
+import queue
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from mmsdk.database import WriterLock, connect, damages, transaction
+from mmsdk.errors import CollectionError, CollectionNotFoundError, EncoderMismatchError, MmsdkError
+from mmsdk.settings import Settings
+from mmsdk.stores import manifest, reading, tables
+from mmsdk.stores.fulltext import expression
+from mmsdk.stores.published import Indexes, revision_of
+from mmsdk.stores.writing import Changes
+from mmsdk.types import Chunk, Closing, Entry, Filter, Modality, Vectors
+
+log = logging.getLogger(__name__)
+
+Described = Mapping[str, Any]
+"""An encoder as a collection records it: space, dimension, fingerprint, modalities."""
+
+
+class LocalStore(Closing):
+    """Keep a collection in a folder; the store behind the registry name ``local``.
+
+    ``encoders`` are recorded when the collection is made and must be the same ones later; ``None`` takes
+    the recorded ones. Raises ``CollectionNotFoundError``, ``EncoderMismatchError``, ``CorruptionError``.
+
+    >>> import tempfile
+    >>> described = [{"space": "s", "dimension": 2, "fingerprint": "f", "modalities": ["text"]}]
+    >>> with LocalStore(tempfile.mkdtemp(), encoders=described, create=True) as store:
+    ...     store.count()
+    0
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        settings: Settings | None = None,
+        encoders: Sequence[Described] | None = None,
+        create: bool = False,
+        read_only: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self._file = self.path / "truth.sqlite"
+        self.lock = WriterLock(self.path / "writer.lock")
+        self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+        self._writer: apsw.Connection | None = None
+        self._closed = False
+        self._indexes = Indexes(self.path, settings.device if settings else "auto")
+        self._open(encoders, create, read_only)
+
+    @property
+    def encoders(self) -> list[Described]:
+        """The encoders that the vectors in here come from."""
+        with self._reading(check=False) as connection:
+            return manifest.recorded(connection)
+
+    def upsert(self, entries: Sequence[Entry]) -> None:
+        """Put documents in place of those with the same id; durable on return."""
+        with self._writing() as changes:
+            for entry in entries:
+                changes.put(entry)
+
+    def delete(self, *, ids: Iterable[str] | None = None, where: Filter | None = None) -> int:
+        """Delete documents by document id or the chunks a filter matches; give the number of chunks gone.
+
+        A document that lost some of its chunks forgets its digest, so that adding it again restores them.
+        """
+        condition = None if where is None else reading.condition(where)
+        with self._writing() as changes:
+            gone = changes.drop_documents(ids or ())
+            if condition is not None:
+                numbers = reading.numbers(changes.connection, condition)
+                changes.drop_chunks(numbers.tolist())
+                gone += len(numbers)
+            return gone
+
+    def update(self, document_id: str, metadata: Mapping[str, Any]) -> int:
+        """Put these keys into the metadata of a document and its chunks; give the number of chunks changed."""
+        with self._writing() as changes:
+            return changes.describe(document_id, metadata)
+
+    def get(self, ids: Sequence[str]) -> list[Chunk]:
+        """Give the chunks with these ids, in order, without the missing ones."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"{tables.CHUNK} WHERE c.id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
+            ).fetchall()
+        found = {str(row[0]): tables.chunk_of(row) for row in rows}
+        return [found[name] for name in ids if name in found]
+
+    def chunks(self, document_id: str) -> list[Chunk]:
+        """Give the chunks of one document, in order."""
+        with self._reading() as connection:
+            rows = connection.execute(f"{tables.CHUNK} WHERE d.id = ? ORDER BY c.number", (document_id,)).fetchall()
+        return [tables.chunk_of(row) for row in rows]
+
+    def kinds(self, ids: Sequence[str]) -> Mapping[str, Modality]:
+        """Give chunk id to the modality of what was encoded: a picture, or text wherever it was read or heard."""
+        with self._reading() as connection:
+            return reading.kinds(connection, ids)
+
+    def documents(self, *, source: str | None = None) -> Mapping[str, str]:
+        """Give document id to digest, for all documents or those of one source."""
+        chosen = "" if source is None else " WHERE source = ?"
+        with self._reading() as connection:
+            rows = connection.execute(f"SELECT id, digest FROM documents{chosen}", () if source is None else (source,))
+            return {str(name): str(digest) for name, digest in rows}
+
+    def search(
+        self, space: str, vectors: Vectors, k: int, *, where: Filter | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """Give for each query row the ``k`` nearest (chunk id, cosine), best first."""
+        condition = None if where is None else reading.condition(where)
+        with self._indexes.lock, self._reading() as connection:
+            place = reading.space(connection, space)
+            among = None if condition is None else reading.numbers(connection, condition)
+            found = self._indexes.search(connection, place, vectors, k=k, among=among)
+            names = reading.names(connection, [number for numbers, _ in found for number in numbers.tolist()])
+        return [
+            [(names[number], float(cosine)) for number, cosine in zip(numbers.tolist(), cosines, strict=True)]
+            for numbers, cosines in found
+        ]
+
+    def search_text(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
+        """Give the ``k`` best (chunk id, BM25 score, higher is better) by full text."""
+        words = expression(query)
+        condition = None if where is None else reading.condition(where)
+        if not words:
+            return []
+        with self._reading() as connection:
+            rows = reading.words(connection, words, k, among=condition)
+            names = reading.names(connection, [number for number, _ in rows])
+        return [(names[number], score) for number, score in rows]
+
+    def count(self, where: Filter | None = None) -> int:
+        """Count chunks."""
+        sql, values = ("SELECT number FROM chunks", ()) if where is None else reading.condition(where)
+        with self._reading() as connection:
+            return int(str(connection.execute(f"SELECT count(*) FROM ({sql})", values).fetchall()[0][0]))
+
+    def info(self) -> dict[str, Any]:
+        """Describe sizes, spaces and the index."""
+        with self._indexes.lock, self._reading(check=False) as connection:
+            modalities = reading.modalities(connection)
+            documents = connection.execute("SELECT count(*) FROM documents").fetchall()[0][0]
+            spaces = [
+                {
+                    "name": space.name,
+                    "dimension": space.dimension,
+                    "vectors": connection.execute(f"SELECT count(*) FROM vectors_{space.number}").fetchall()[0][0],
+                    "index": self._indexes.info(space),
+                }
+                for space in reading.spaces(connection)
+            ]
+            return {
+                "path": str(self.path),
+                "format": manifest.FORMAT,
+                "revision": revision_of(connection),
+                "documents": documents,
+                "chunks": sum(modalities.values()),
+                "modalities": modalities,
+                "encoders": manifest.recorded(connection),
+                "spaces": spaces,
+                "bytes": sum(file.stat().st_size for file in self.path.iterdir() if file.is_file()),
+                "sqlite": apsw.sqlite_lib_version(),
+            }
+
+    def verify(self) -> list[str]:
+        """Name everything that is damaged; an empty list says that all is well."""
+        with self._reading(check=False) as connection:
+            found = damages(connection)
+            if not found:
+                found = manifest.damages(self.path, connection) + self._indexes.damages(connection)
+                found += [
+                    problem
+                    for space in reading.spaces(connection)
+                    for problem in reading.vector_damages(connection, space)
+                ]
+        if self._writer is not None and not found:
+            with self._exclusive() as connection:
+                found += reading.word_damages(connection)
+        return found
+
+    def repair(self) -> dict[str, Any]:
+        """Build anew what is derived: manifest, full text, indexes. Raises ``CorruptionError`` for damaged truth."""
+        rebuilt = self.verify()
+        self._indexes.forget()
+        with self._writing(check=False) as changes:
+            changes.connection.execute("REINDEX").fetchall()
+            changes.rebuild_words()
+            changes.connection.execute("DELETE FROM indexes").fetchall()
+            manifest.write(self.path, changes.connection)
+        self._publish()
+        return {"problems": rebuilt, "left": self.verify()}
+
+    def reindex(
+        self,
+        encoders: Sequence[Described],
+        encode: Callable[[Sequence[Chunk]], Mapping[str, Vectors]],
+        *,
+        rows: int = 256,
+    ) -> int:
+        """Replace every vector by those of other encoders; give the number of chunks.
+
+        Searches go on with the old vectors; the last of several transactions switches, so that a crash before
+        it leaves the collection as it was.
+        """
+        with self.lock:
+            with self._writing(check=False) as changes:
+                changes.drop_unused_spaces()
+                spaces = changes.make_spaces(encoders, current=False)
+            total = 0
+            for numbers, chunks in reading.batches(lambda: self._reading(check=False), rows):
+                encoded = encode(chunks)
+                with self._writing(check=False) as changes:
+                    for space in spaces:
+                        changes.put_vectors(space, numbers, encoded.get(space.name))
+                total += len(numbers)
+            with self._writing(check=False) as changes:
+                changes.switch(spaces, encoders)
+            self._known = manifest.fingerprints(encoders)
+            with self._reading() as connection:
+                manifest.write(self.path, connection)
+        return total
+
+    def close(self) -> None:
+        """Publish indexes that fell behind, then release files and locks; calling it twice is fine."""
+        if self._closed:
+            return
+        if self._writer is not None:
+            try:
+                self._publish(only_stale=True)
+            except (MmsdkError, OSError, apsw.Error) as error:
+                log.warning("the index was not published and will be built when the collection is opened: %s", error)
+        self._closed = True
+        while not self._readers.empty():
+            self._readers.get_nowait().close()
+        if self._writer is not None:
+            self._writer.close()
+        self._indexes.forget()
+
+    def _open(self, encoders: Sequence[Described] | None, create: bool, read_only: bool) -> None:
+        manifest.check_format(self.path)
+        exists = self._file.is_file() and self._file.stat().st_size > 0
+        if not exists:
+            if not create or read_only or encoders is None:
+                raise CollectionNotFoundError(
+                    f"there is no collection at {self.path}; Collection.open({str(self.path)!r}, create=True) makes one"
+                )
+            self._make(encoders)
+        elif not read_only:
+            self._writer = self._connected(read_only=False)
+        self._known = ""
+        recorded = self.encoders
+        if encoders is not None and manifest.fingerprints(encoders) != manifest.fingerprints(recorded):
+            self.close()
+            raise EncoderMismatchError(manifest.mismatch(self.path, recorded, encoders))
+        self._known = manifest.fingerprints(recorded)
+
+    def _make(self, encoders: Sequence[Described]) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CollectionError(f"cannot make the folder {self.path}: {error.strerror}") from error
+        with self.lock:
+            self._writer = self._connected(read_only=False)
+            with transaction(self._writer, write=True) as connection:
+                if not manifest.recorded(connection):
+                    changes = Changes(connection)
+                    changes.switch(changes.make_spaces(encoders, current=False), encoders)
+            manifest.write(self.path, self._writer)
+
+    def _connected(self, *, read_only: bool) -> apsw.Connection:
+        return connect(
+            self._file,
+            application_id=tables.APPLICATION_ID,
+            migrations=tables.MIGRATIONS,
+            read_only=read_only,
+            create=not read_only,
+        )
+
+    @contextmanager
+    def _reading(self, *, check: bool = True) -> Iterator[apsw.Connection]:
+        self._check_open()
+        try:
+            connection = self._readers.get_nowait()
+        except queue.Empty:
+            connection = self._connected(read_only=True)
+        try:
+            with transaction(connection):
+                if check:
+                    self._check_encoders(connection)
+                yield connection
+        finally:
+            if self._closed:
+                connection.close()
+            else:
+                self._readers.put(connection)
+
+    @contextmanager
+    def _writing(self, *, check: bool = True) -> Iterator[Changes]:
+        with self._exclusive() as connection:
+            if check:
+                self._check_encoders(connection)
+            yield Changes(connection)
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[apsw.Connection]:
+        self._check_open()
+        if self._writer is None:
+            raise CollectionError(f"{self.path} was opened read-only")
+        with self.lock, transaction(self._writer, write=True) as connection:
+            yield connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CollectionError(f"the collection {self.path} is closed; open it again")
+
+    def _check_encoders(self, connection: apsw.Connection) -> None:
+        recorded = manifest.recorded(connection)
+        if manifest.fingerprints(recorded) != self._known:
+            raise EncoderMismatchError(
+                f"{self.path} was reindexed with other encoders by another process; open it again"
+            )
+
+    def _publish(self, *, only_stale: bool = False) -> None:
+        with self._indexes.lock:
+            with self._reading(check=False) as connection:
+                wanted = [
+                    s for s in reading.spaces(connection) if not only_stale or self._indexes.is_stale(connection, s)
+                ]
+            if not wanted:
+                return
+            with self._exclusive() as connection:
+                for space in wanted:
+                    self._indexes.publish(connection, space)
+            with self.lock, self._reading(check=False) as connection:
+                self._indexes.sweep(connection)

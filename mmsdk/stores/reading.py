@@ -1,0 +1,114 @@
+"""Queries over a collection's tables, each within the transaction of the connection it is given."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apsw
+import numpy as np
+
+from mmsdk import filters
+from mmsdk.errors import CollectionError
+from mmsdk.stores.conditions import Conditions
+from mmsdk.stores.indexes.exact import Numbers
+from mmsdk.stores.published import Space
+from mmsdk.stores.tables import CHUNK, RESERVED, chunk_of, vectors_of
+from mmsdk.types import Chunk, Filter, Modality
+
+Condition = tuple[str, tuple[Any, ...]]
+"""A query for the numbers of the chunks that pass, and its parameters."""
+
+
+def condition(where: Filter) -> Condition:
+    """Compile a filter. Raises ``InvalidFilterError``."""
+    conditions = Conditions("c.metadata", RESERVED)
+    sql = conditions.sql(filters.parse(where))
+    return (
+        f"SELECT c.number FROM chunks AS c JOIN documents AS d ON d.number = c.document WHERE {sql}",
+        tuple(conditions.values),
+    )
+
+
+def numbers(connection: apsw.Connection, chosen: Condition) -> Numbers:
+    """Give the numbers of the chunks that pass, sorted."""
+    return np.sort(np.array([row[0] for row in connection.execute(*chosen)], np.int64))
+
+
+def names(connection: apsw.Connection, wanted: Sequence[int]) -> dict[int, str]:
+    """Give chunk number to chunk id."""
+    rows = connection.execute(
+        "SELECT number, id FROM chunks WHERE number IN (SELECT value FROM json_each(?))", (json.dumps(list(wanted)),)
+    )
+    return {int(number): str(name) for number, name in rows}
+
+
+def words(connection: apsw.Connection, expression: str, k: int, *, among: Condition | None) -> list[tuple[int, float]]:
+    """Give the ``k`` best (chunk number, BM25, higher is better)."""
+    chosen, values = ("", ()) if among is None else (f"AND rowid IN ({among[0]})", among[1])
+    sql = f"SELECT rowid, rank FROM words WHERE words MATCH ? {chosen} ORDER BY rank LIMIT ?"
+    rows = connection.execute(sql, (expression, *values, k))
+    return [(int(number), -float(rank)) for number, rank in rows]
+
+
+def spaces(connection: apsw.Connection) -> list[Space]:
+    """Give the spaces that searches use."""
+    rows = connection.execute("SELECT number, name, dimension FROM spaces WHERE current ORDER BY number")
+    return [Space(int(number), str(name), int(dimension)) for number, name, dimension in rows]
+
+
+def space(connection: apsw.Connection, name: str) -> Space:
+    """Give the space of a name. Raises ``CollectionError``."""
+    known = {space.name: space for space in spaces(connection)}
+    if name not in known:
+        raise CollectionError(f"the collection has no space {name!r}; it has {', '.join(known) or 'none'}")
+    return known[name]
+
+
+def modalities(connection: apsw.Connection) -> dict[str, int]:
+    """Count chunks by modality."""
+    rows: list[Any] = connection.execute("SELECT modality, count(*) FROM chunks GROUP BY modality").fetchall()
+    return dict(rows)
+
+
+def kinds(connection: apsw.Connection, ids: Sequence[str]) -> dict[str, Modality]:
+    """Give chunk id to the modality of what was encoded: a picture, or text wherever it was read or heard."""
+    rows = connection.execute(
+        "SELECT id, picture IS NOT NULL FROM chunks WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(ids), ensure_ascii=False),),
+    )
+    return {str(name): "image" if picture else "text" for name, picture in rows}
+
+
+def batches(connection_of: Any, rows: int) -> Iterator[tuple[list[int], list[Chunk]]]:
+    """Give all chunks with their numbers, ``rows`` at a time, each batch in a transaction of its own."""
+    last = 0
+    sql = CHUNK.replace("SELECT ", "SELECT c.number, ", 1) + " WHERE c.number > ? ORDER BY c.number LIMIT ?"
+    while True:
+        with connection_of() as connection:
+            found = connection.execute(sql, (last, rows)).fetchall()
+        if not found:
+            return
+        last = int(found[-1][0])
+        yield [int(row[0]) for row in found], [chunk_of(row[1:]) for row in found]
+
+
+def vector_damages(connection: apsw.Connection, place: Space) -> list[str]:
+    """Name vectors of the wrong length or with entries that are no numbers."""
+    found = []
+    for number, blob in connection.execute(f"SELECT chunk, vector FROM vectors_{place.number}"):
+        if len(blob) != 4 * place.dimension:
+            found.append(f"the vector of chunk number {number} in space {place.name} has {len(blob)} bytes")
+        elif not np.isfinite(vectors_of([blob], place.dimension)).all():
+            found.append(f"the vector of chunk number {number} in space {place.name} is not finite")
+    return found
+
+
+def word_damages(connection: apsw.Connection) -> list[str]:
+    """Say whether the full-text index is damaged; takes a connection that may write, and writes nothing."""
+    try:
+        connection.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 0)").fetchall()
+    except apsw.CorruptError:
+        return ["the full-text index is damaged"]
+    missing = "SELECT count(*) FROM chunks WHERE number NOT IN (SELECT rowid FROM words)"
+    count = connection.execute(missing).fetchall()[0][0]
+    return [f"{count} chunks are missing from the full-text index"] if count else []

@@ -1,0 +1,194 @@
+"""Changes to a collection's tables, all within one transaction that the caller began."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import apsw
+import numpy as np
+
+from mmsdk.errors import CollectionError, InputError
+from mmsdk.stores.published import Space, revision_of
+from mmsdk.stores.reading import batches, spaces
+from mmsdk.stores.tables import WORDS, chunk_row, dumped, searchable
+from mmsdk.types import Chunk, Document, Entry, Vectors
+
+
+class Changes:
+    """Change a collection; making one counts the revision up, which tells indexes and readers to follow."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+        self._run("UPDATE state SET value = value + 1 WHERE name = 'revision'")
+        self._revision = revision_of(connection)
+        self._spaces = spaces(connection)
+
+    def put(self, entry: Entry) -> None:
+        """Put a document with its chunks in place of the one with its id."""
+        document = entry.document
+        self._drop([document.id], keep=True)
+        number = self._document(document)
+        rows = [chunk_row(chunk) for chunk in entry.chunks]
+        numbers = [self._chunk(number, chunk, row) for chunk, row in zip(entry.chunks, rows, strict=True)]
+        self._many(
+            "INSERT INTO words (rowid, body) VALUES (?, ?)",
+            [(number, searchable(chunk)) for number, chunk in zip(numbers, entry.chunks, strict=True)],
+        )
+        for space in self._spaces:
+            self.put_vectors(space, numbers, entry.vectors.get(space.name))
+
+    def put_vectors(self, space: Space, numbers: Sequence[int], vectors: Vectors | None) -> None:
+        """Put vectors of new chunks; rows of NaN are left out. Raises ``CollectionError`` for a wrong shape."""
+        if vectors is None or not numbers:
+            return
+        if vectors.shape != (len(numbers), space.dimension):
+            raise CollectionError(
+                f"space {space.name} takes vectors {[len(numbers), space.dimension]}, not {list(vectors.shape)}"
+            )
+        packed = np.ascontiguousarray(vectors, "<f4")
+        kept = np.isfinite(packed).all(axis=1)
+        self._many(
+            f"INSERT INTO vectors_{space.number} VALUES (?, ?)",
+            [(number, row.tobytes()) for number, row, good in zip(numbers, packed, kept, strict=True) if good],
+        )
+
+    def drop_documents(self, ids: Iterable[str]) -> int:
+        """Delete documents; give the number of chunks gone."""
+        return self._drop(list(ids), keep=False)
+
+    def drop_chunks(self, numbers: Sequence[int]) -> None:
+        """Delete chunks, and documents that have none left; the other documents of theirs forget their digest."""
+        listed = json.dumps(list(numbers))
+        touched = [
+            row[0]
+            for row in self.connection.execute(
+                "SELECT DISTINCT document FROM chunks WHERE number IN (SELECT value FROM json_each(?))", (listed,)
+            )
+        ]
+        self._drop_rows(numbers)
+        of_these = "number IN (SELECT value FROM json_each(?))"
+        self._run(f"UPDATE documents SET digest = '' WHERE {of_these}", json.dumps(touched))
+        self._run(
+            f"DELETE FROM documents WHERE {of_these} AND number NOT IN (SELECT document FROM chunks)",
+            json.dumps(touched),
+        )
+
+    def describe(self, document_id: str, metadata: Mapping[str, Any]) -> int:
+        """Put keys into the metadata of a document and its chunks; give the number of chunks."""
+        found = self.connection.execute(
+            "SELECT number, metadata FROM documents WHERE id = ?", (document_id,)
+        ).fetchone()
+        if found is None:
+            return 0
+        self._run("UPDATE documents SET metadata = ? WHERE number = ?", _merged(found[1], metadata), found[0])
+        rows = self.connection.execute("SELECT number, metadata FROM chunks WHERE document = ?", (found[0],)).fetchall()
+        self._many(
+            "UPDATE chunks SET metadata = ? WHERE number = ?", [(_merged(row[1], metadata), row[0]) for row in rows]
+        )
+        return len(rows)
+
+    def make_spaces(self, encoders: Sequence[Mapping[str, Any]], *, current: bool) -> list[Space]:
+        """Make a space, without vectors yet, for every different one of the encoders."""
+        made: dict[str, Space] = {}
+        for encoder in encoders:
+            name, dimension = str(encoder["space"]), int(encoder["dimension"])
+            known = made.get(name)
+            if known is not None and known.dimension != dimension:
+                raise CollectionError(f"encoders of space {name} differ in dimension: {known.dimension}, {dimension}")
+            if known is None:
+                self._run("INSERT INTO spaces (name, dimension, current) VALUES (?, ?, ?)", name, dimension, current)
+                made[name] = Space(self.connection.last_insert_rowid(), name, dimension)
+                self._run(
+                    f"CREATE TABLE vectors_{made[name].number} "
+                    "(chunk INTEGER PRIMARY KEY REFERENCES chunks, vector BLOB NOT NULL) STRICT"
+                )
+        return list(made.values())
+
+    def switch(self, chosen: Sequence[Space], encoders: Sequence[Mapping[str, Any]]) -> None:
+        """Let searches use these spaces and no others, and record the encoders."""
+        self._run("UPDATE spaces SET current = 0")
+        self._many("UPDATE spaces SET current = 1 WHERE number = ?", [(space.number,) for space in chosen])
+        self._run("UPDATE state SET value = ? WHERE name = 'encoders'", json.dumps(list(encoders), ensure_ascii=False))
+        self.drop_unused_spaces()
+
+    def drop_unused_spaces(self) -> None:
+        """Drop spaces that searches do not use: old ones, and those of a reindexing that was cut off."""
+        for (number,) in self.connection.execute("SELECT number FROM spaces WHERE NOT current").fetchall():
+            self._run(f"DROP TABLE vectors_{int(str(number))}")
+            self._run("DELETE FROM indexes WHERE space = ?", number)
+            self._run("DELETE FROM spaces WHERE number = ?", number)
+        self._spaces = spaces(self.connection)
+
+    def rebuild_words(self) -> None:
+        """Make the full-text index anew."""
+        self._run("DROP TABLE words")
+        self._run(WORDS)
+        for numbers, chunks in batches(lambda: _Same(self.connection), 512):
+            rows = [(number, searchable(chunk)) for number, chunk in zip(numbers, chunks, strict=True)]
+            self._many("INSERT INTO words (rowid, body) VALUES (?, ?)", rows)
+
+    def _document(self, document: Document) -> int:
+        self._run(
+            "INSERT INTO documents (id, source, digest, metadata) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
+            "SET source = excluded.source, digest = excluded.digest, metadata = excluded.metadata",
+            document.id,
+            document.source,
+            document.digest,
+            dumped(document.metadata),
+        )
+        sql = "SELECT number FROM documents WHERE id = ?"
+        return int(str(self.connection.execute(sql, (document.id,)).fetchall()[0][0]))
+
+    def _chunk(self, document: int, chunk: Chunk, row: tuple[Any, ...]) -> int:
+        try:
+            self._run(
+                "INSERT INTO chunks (document, id, modality, locator, text, content, picture, metadata) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                document,
+                *row,
+            )
+        except apsw.ConstraintError as error:
+            raise InputError(f"the chunk id {chunk.id!r} of {chunk.source} is already taken; ids are unique") from error
+        return self.connection.last_insert_rowid()
+
+    def _drop(self, ids: Sequence[str], *, keep: bool) -> int:
+        of_these = "id IN (SELECT value FROM json_each(?))"
+        listed = json.dumps(ids, ensure_ascii=False)
+        sql = f"SELECT number FROM chunks WHERE document IN (SELECT number FROM documents WHERE {of_these})"
+        gone = [int(row[0]) for row in self.connection.execute(sql, (listed,))]
+        self._drop_rows(gone)
+        if not keep:
+            self._run(f"DELETE FROM documents WHERE {of_these}", listed)
+        return len(gone)
+
+    def _drop_rows(self, numbers: Sequence[int]) -> None:
+        rows = [(number,) for number in numbers]
+        for space in spaces(self.connection):
+            self._many(f"DELETE FROM vectors_{space.number} WHERE chunk = ?", rows)
+        self._many("DELETE FROM words WHERE rowid = ?", rows)
+        self._many("DELETE FROM chunks WHERE number = ?", rows)
+        self._many("INSERT INTO removals VALUES (?, ?)", [(self._revision, number) for number in numbers])
+
+    def _run(self, sql: str, *values: Any) -> None:
+        self.connection.execute(sql, values).fetchall()
+
+    def _many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            self.connection.executemany(sql, rows).fetchall()
+
+
+class _Same:
+    """Give a connection whose transaction goes on."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> apsw.Connection:
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _merged(stored: Any, metadata: Mapping[str, Any]) -> str:
+    return dumped({**json.loads(stored), **metadata})
