@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from mmsdk import weights
 from mmsdk.encoders.batching import check, packed, shrinking, unit
 from mmsdk.errors import ModelLoadError
-from mmsdk.recognizers.devices import torch_device
+from mmsdk.recognizers.devices import torch_device, without_bars
 from mmsdk.settings import Settings
 from mmsdk.types import Content, Modality, Role, Vectors
 
@@ -126,14 +126,12 @@ class TextEncoder:
     @cached_property
     def _loaded(self) -> SentenceTransformer:
         device = torch_device(self.settings.device)
+        options = {"use_safetensors": True, "dtype": torch.float32}
         try:
-            return SentenceTransformer(
-                str(self._folder),
-                device=str(device),
-                local_files_only=True,
-                trust_remote_code=False,
-                model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-            ).eval()
+            with without_bars():
+                return SentenceTransformer(
+                    str(self._folder), device=str(device), local_files_only=True, model_kwargs=options
+                ).eval()
         except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
             raise ModelLoadError(
                 f"{self._folder} does not load as a sentence-transformers model with safetensors weights: {error}"

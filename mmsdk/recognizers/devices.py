@@ -1,6 +1,8 @@
-"""Which device PyTorch models run on. Knows nothing of the models."""
+"""Which device PyTorch models run on, and how to load them quietly. Knows nothing of the models."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -25,3 +27,17 @@ def torch_device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ModelLoadError("device 'mps' was asked for, but PyTorch sees no Apple GPU here; set device = auto")
     return device
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep transformers from drawing progress bars while a model loads."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

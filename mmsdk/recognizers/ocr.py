@@ -81,7 +81,7 @@ def _box(corners: np.ndarray, width: int, height: int) -> Box:
 def reading_order(lines: Sequence[Line]) -> list[Line]:
     """Order pieces of text as they are read, and join those of one line.
 
-    Lines wider than most of the picture separate; between two of them, columns of text are read one
+    Lines wider than most of the text that stand alone separate; between two of them, columns of text are read one
     after the other. A column has at least three lines that are clearly wider than high, so that the
     cells of a table stay in their rows.
 
@@ -95,7 +95,8 @@ def reading_order(lines: Sequence[Line]) -> list[Line]:
     ordered: list[Line] = []
     band: list[Line] = []
     for line in kept:
-        if line[0][2] - line[0][0] > 0.6 * extent:
+        wide = line[0][2] - line[0][0] > 0.6 * extent
+        if wide and not any(_beside(line[0], other[0]) for other in kept):
             ordered += _band(band)
             ordered.append(line)
             band = []
