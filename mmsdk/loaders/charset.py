@@ -74,7 +74,7 @@ def _nearly_utf8(data: bytes) -> str | None:
     bad = text.count("\ufffd")
     good = sum(1 for character in text[: 1 << 16] if character > "\x7f" and character != "\ufffd")
     surrogates = len(re.findall(rb"\xed[\xa0-\xbf][\x80-\xbf]", data)) * 3
-    return "utf-8" if bad <= max(good // 10, surrogates) else None
+    return "utf-8" if bad <= max(good // 10, surrogates, int(good > 2)) else None
 
 
 def _detected(data: bytes) -> str:

@@ -116,6 +116,11 @@ def _area(box: Box) -> float:
     return max(box[2] - box[0], 0) * max(box[3] - box[1], 0)
 
 
+def _around(boxes: list[Box]) -> Box:
+    left, top, right, bottom = zip(*boxes, strict=True)
+    return min(left), min(top), max(right), max(bottom)
+
+
 def _transform(page: pypdfium2.PdfPage) -> Any:
     """Give a function from a box in the file's coordinates to points from the top left of the page as shown."""
     width, height = page.get_size()
@@ -128,18 +133,15 @@ def _transform(page: pypdfium2.PdfPage) -> Any:
 
     def to_points(left: float, bottom: float, right: float, top: float) -> Box:
         (x0, y0), (x1, y1) = shown(left, bottom), shown(right, top)
-        return (
-            round(max(min(x0, x1), 0.0), 2),
-            round(max(min(y0, y1), 0.0), 2),
-            round(min(max(x0, x1), width), 2),
-            round(min(max(y0, y1), height), 2),
-        )
+        x0, x1 = (round(min(max(x, 0.0), width), 2) for x in sorted((x0, x1)))
+        y0, y1 = (round(min(max(y, 0.0), height), 2) for y in sorted((y0, y1)))
+        return x0, y0, x1, y1
 
     return to_points
 
 
 def _lines(page: pypdfium2.PdfPage, to_points: Any) -> list[_Line]:
-    """Give the lines of a page as pdfium cuts them."""
+    """Give the lines of a page as pdfium cuts them; what lies off the page is not seen and left out."""
     lines = []
     with closing(page.get_textpage()) as textpage:
         units = [pdfium.FPDFText_GetUnicode(textpage, index) for index in range(textpage.count_chars())]
@@ -161,9 +163,10 @@ def _line(textpage: pypdfium2.PdfTextPage, units: list[int], *, start: int, stop
     if not text.strip():
         return None
     rects = [textpage.get_rect(index) for index in _rects(textpage, start, stop)]
-    boxes = [to_points(*rect) for rect in rects] or [(0.0, 0.0, 0.0, 0.0)]
-    left, top, right, bottom = zip(*boxes, strict=True)
-    box = (min(left), min(top), max(right), max(bottom))
+    boxes = [to_points(*rect) for rect in rects]
+    if not any(_area(box) for box in boxes):
+        return None
+    box = _around(boxes)
     loose = pdfium.FS_RECTF()
     pdfium.FPDFText_GetLooseCharBox(textpage, start, loose)
     return _Line(text, box, min(abs(loose.top - loose.bottom), abs(loose.right - loose.left) * 8) or box[3] - box[1])
@@ -230,11 +233,9 @@ def _blocks(page: _Page, body: float) -> tuple[Part, ...]:
     block: list[_Line] = []
     for line in [*page.lines, None]:
         if block and (line is None or not _continues(block[-1], line)):
-            left, top, right, bottom = zip(*(piece.box for piece in block), strict=True)
             text = "\n".join(piece.text for piece in block) + ("\n\n" if line else "")
             heading = block[0].size > 1.15 * body and len(text) < 200
-            box = (min(left), min(top), max(right), max(bottom))
-            tiles.add(text, "heading" if heading else "paragraph", box=box)
+            tiles.add(text, "heading" if heading else "paragraph", box=_around([piece.box for piece in block]))
             block = []
         block += [line] if line else []
     return tiles.parts

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from mmsdk.errors import DecodeError, FetchError, MmsdkError
 from mmsdk.loaders.fetch import fetch, normalised
@@ -20,7 +21,7 @@ from mmsdk.loaders.workers import Crew
 from mmsdk.settings import Settings
 from mmsdk.types import Audio, Document, Failure, Image
 
-Source = str | os.PathLike[str] | bytes | Document
+Source: TypeAlias = str | os.PathLike[str] | bytes | Document
 AT_ONCE = 2
 """Workers at the same time."""
 
