@@ -63,7 +63,8 @@ class Collection(Closing):
     ) -> Self:
         """Open the collection at a folder or store address; ``create`` makes one when there is none.
 
-        ``encoders`` are the preset's when ``None``. With ``reindex`` a collection made with other encoders
+        ``encoders`` are the preset's when ``None``; with ``()`` an existing collection opens without any, for
+        what needs none: info, verify, repair, delete. With ``reindex`` a collection made with other encoders
         is encoded again with these instead of raising ``EncoderMismatchError``. Raises
         ``CollectionNotFoundError``, ``CorruptionError``, ``LockedError``.
         """
@@ -71,7 +72,7 @@ class Collection(Closing):
         chosen = _chosen(encoders, settings)
         name, address = _store_of(path)
         make = registry.load("stores", name, pins=settings.pins)
-        described = [_described(encoder) for encoder in chosen]
+        described = [_described(encoder) for encoder in chosen] or None
         try:
             store = make(address, settings=settings, encoders=described, create=create, read_only=read_only)
         except EncoderMismatchError:

@@ -155,10 +155,10 @@ def delete(
 ) -> None:
     """Delete documents by id or source, or what a filter matches."""
     condition = _where(where)
-    if not (id or source or condition):
+    if not id and not source and condition is None:
         raise InputError("say what to delete: --id, --source or --where")
-    with _opened(collection) as opened:
-        if condition and not yes:
+    with _stored(collection) as opened:
+        if condition is not None and not yes:
             typer.confirm(f"Delete {opened.count(condition)} chunks of {collection}?", abort=True, err=True)
         gone = opened.delete(id, source=source, where=condition)
     output.show({"chunks": gone}, json, lambda: output.say(f"{gone} chunks deleted"))
@@ -167,7 +167,7 @@ def delete(
 @app.command()
 def verify(collection: Place, *, json: Json = False) -> int:
     """Check every row, vector and index of a collection. Exit code 8: something is damaged."""
-    with _opened(collection) as opened:
+    with _stored(collection) as opened:
         problems = opened.verify()
     output.show({"problems": problems}, json, lambda: output.say("\n".join(problems) or "all is well"))
     return CorruptionError.exit_code if problems else 0
@@ -176,23 +176,23 @@ def verify(collection: Place, *, json: Json = False) -> int:
 @app.command()
 def repair(collection: Place, *, json: Json = False) -> None:
     """Mend what verify found: rebuild what can be derived, drop what cannot be read, and name it."""
-    with _opened(collection) as opened:
+    with _stored(collection) as opened:
         done = opened.repair()
     output.show(done, json)
 
 
 @app.command()
 def reindex(collection: Place, *, json: Json = False) -> None:
-    """Encode everything again, with the encoders of the settings."""
-    with _opened(collection) as opened:
-        opened.reindex()
-    output.show({}, json)
+    """Encode everything again, with the encoders of the settings; needs none of the sources."""
+    with _runtime() as runtime, _stored(collection) as opened:
+        count = opened.reindex(runtime.encoders())
+    output.show({"chunks": count}, json, lambda: output.say(f"{count} chunks encoded"))
 
 
 @app.command()
 def info(collection: Place, *, json: Json = False) -> None:
     """Describe a collection: sizes, encoders, index."""
-    with _opened(collection) as opened:
+    with _stored(collection) as opened:
         described = opened.info()
     output.show(described, json)
 
@@ -276,6 +276,16 @@ def _runtime() -> "Iterator[Runtime]":
 def _opened(place: str, *, create: bool = False) -> "Iterator[Collection]":
     with _runtime() as runtime:
         yield runtime.collection(place, create)
+
+
+@contextmanager
+def _stored(place: str) -> "Iterator[Collection]":
+    """Open a collection for what needs no encoder."""
+    from mmsdk.collection import Collection
+    from mmsdk.settings import Settings
+
+    with Collection.open(place, encoders=(), settings=Settings.load()) as opened:
+        yield opened
 
 
 def _query(text: str | None, image: Path | None, audio: Path | None) -> "Query":
