@@ -25,6 +25,9 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
 _PIECE = 1 << 16
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+_PUBLIC = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("2000::/3"))
+_ASSIGNED = ipaddress.ip_network("192.0.0.0/24")
+"""RFC 6890; global to ``ipaddress`` of Python before 3.11.10."""
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -93,10 +96,12 @@ def _request(url: str, settings: Fetch, *, deadline: float) -> Fetched | str:
         timer.daemon = True
         timer.start()
         try:
-            return _answer(connection, url, settings)
+            answer = _answer(connection, url, settings)
         finally:
             timer.cancel()
             timer.join()
+        if not late.is_set():
+            return answer
     except FetchError:
         if not late.is_set():
             raise
@@ -162,7 +167,10 @@ def refused(text: str) -> str | None:
         "a multicast address": address.is_multicast,
         "an unspecified address": address.is_unspecified,
         "a private address": address.is_private,
-        "a reserved address": address.is_reserved or not address.is_global,
+        "a reserved address": address.is_reserved
+        or not address.is_global
+        or not any(address in net for net in _PUBLIC)
+        or address in _ASSIGNED,
     }
     return next((kind for kind, holds in kinds.items() if holds), None)
 
