@@ -1,4 +1,4 @@
-"""Recordings at the rate that Whisper models take."""
+"""What all Whisper engines share: the rate of recordings, and which segments to believe."""
 
 import av
 import numpy as np
@@ -9,6 +9,9 @@ from mmsdk.types import Audio
 RATE = 16_000
 """Hz."""
 _BLOCK = 1 << 20
+_REPETITIVE = 2.4
+_SILENT = 0.6
+_UNSURE = -1.0
 
 
 def at_16_khz(recording: Audio) -> NDArray[np.float32]:
@@ -29,3 +32,12 @@ def at_16_khz(recording: Audio) -> NDArray[np.float32]:
         return np.zeros(0, np.float32)
     joined: NDArray[np.float32] = np.concatenate([piece.to_ndarray()[0] for piece in pieces])
     return joined
+
+
+def spoken(no_speech: float, mean_log_probability: float, compression: float) -> bool:
+    """Tell a segment that was probably said from silence and from a model that repeats itself.
+
+    The thresholds are those of Whisper's authors (Radford et al. 2022, section 4.5).
+    """
+    silent = no_speech > _SILENT and mean_log_probability < _UNSURE
+    return not silent and compression <= _REPETITIVE

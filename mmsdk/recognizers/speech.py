@@ -13,14 +13,11 @@ from faster_whisper.transcribe import Segment as Piece
 
 from mmsdk import weights
 from mmsdk.errors import DeviceMemoryError, ModelLoadError, SettingsError
-from mmsdk.recognizers.sound import at_16_khz
+from mmsdk.recognizers.sound import at_16_khz, spoken
 from mmsdk.settings import Settings
 from mmsdk.types import Audio, Segment, Transcript
 
 DEFAULT_MODEL = "whisper-base"
-_REPETITIVE = 2.4
-_SILENT = 0.6
-_UNSURE = -1.0
 
 
 class FasterWhisper:
@@ -83,8 +80,8 @@ class FasterWhisper:
 def _segments(pieces: Iterable[Piece], seconds: float) -> Iterable[Segment]:
     """Keep what was probably said; times never reach past the end of the recording."""
     for piece in pieces:
-        silent = piece.no_speech_prob > _SILENT and piece.avg_logprob < _UNSURE
-        if piece.text.strip() and not silent and piece.compression_ratio <= _REPETITIVE:
+        believed = spoken(piece.no_speech_prob, piece.avg_logprob, piece.compression_ratio)
+        if piece.text.strip() and believed:
             start = min(float(piece.start), seconds)
             yield Segment(start, max(start, min(float(piece.end), seconds)), piece.text)
 
