@@ -4,9 +4,12 @@ import json
 import re
 import runpy
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
+from mmsdk.collection import Collection
+from mmsdk.runtime import Runtime
 from mmsdk.testing import EncoderContract
 from mmsdk.types import Encoder
 
@@ -26,19 +29,36 @@ def run(example: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("bundled")
-def test_quickstart_cites_the_guarantee(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(scope="module")
+def shop(bundled: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A collection of the whole example shop, made once; tests take copies."""
+    folder = tmp_path_factory.mktemp("collections") / "shop"
+    with Collection.open(folder, create=True, settings=bundled.settings) as collection:
+        report = collection.add(DATA)
+    assert (report.documents, report.failed) == (18, ())
+    return folder
+
+
+def test_quickstart_cites_the_guarantee(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copytree(shop, tmp_path / "my-collection")
     printed = run("quickstart.py", capsys)
-    assert "18 documents" in printed
-    assert "0 failures" in printed
+    assert "0 documents, 0 chunks, 0 failures" in printed
     assert re.search(r"answered: .*five years", printed)
     assert re.search(r"warranty\.txt, characters \d+-\d+: '.*five years", printed)
 
 
-@pytest.mark.usefixtures("bundled")
-def test_demo_answers_three_questions_and_declines_the_fourth(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_readme_shows_the_quickstart() -> None:
+    code = (ROOT / "examples" / "quickstart.py").read_text("utf-8").partition("\n\n")[2]
+    assert f"```python\n{code}```" in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_demo_answers_three_questions_and_declines_the_fourth(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copytree(shop, tmp_path / "demo-collection")
     sections = re.split(r"─+ A (?:spoken )?question[^─]*─+\n", run("demo.py", capsys))
     taken_in, text, picture, spoken, unanswerable = sections
+    assert "18 files, 0 of them new or changed" in taken_in
     assert "not taken in" not in taken_in
     assert "45 days" in text
     assert "returns.md" in text
@@ -47,12 +67,6 @@ def test_demo_answers_three_questions_and_declines_the_fourth(capsys: pytest.Cap
     assert re.search(r"\b(4|four)\b", spoken)
     assert re.search(r"voicemail-opening-hours\.ogg, seconds", spoken)
     assert "status: not_in_sources" in unanswerable
-
-
-@pytest.mark.usefixtures("bundled")
-def test_demo_takes_nothing_in_twice(capsys: pytest.CaptureFixture[str]) -> None:
-    run("demo.py", capsys)
-    assert "18 files, 0 of them new or changed" in run("demo.py", capsys)
 
 
 @pytest.mark.usefixtures("bundled")
@@ -73,15 +87,15 @@ def test_own_encoder_finds_the_misspelt(capsys: pytest.CaptureFixture[str]) -> N
     assert "Waterproof trousers" in run("own_encoder.py", capsys)
 
 
-@pytest.mark.usefixtures("bundled")
-def test_langchain_retrieves_with_sources(capsys: pytest.CaptureFixture[str]) -> None:
+def test_langchain_retrieves_with_sources(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copytree(shop, tmp_path / "my-collection")
     printed = run("with_langchain.py", capsys)
     assert "privacy.txt" in printed
     assert "Human: Answer from these passages:" in printed
 
 
-@pytest.mark.usefixtures("bundled")
-def test_evaluation_prints_intervals(capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluation_prints_intervals(shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copytree(shop, tmp_path / "my-collection")
     figure = r"[01]\.\d+ \[[01]\.\d+, [01]\.\d+\]"
     assert re.search(f"20 questions: recall@5 {figure}, MRR {figure}", run("evaluation.py", capsys))
 
