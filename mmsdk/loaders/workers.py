@@ -63,6 +63,7 @@ class Worker:
                 wire.send(self._input, job, (data,))
             reply = wire.receive(self._output, most)
         except (wire.FrameError, OSError, ValueError) as error:
+            self._let_end()
             self.kill()
             raise DecodeError(self._explained(error, late=late.is_set(), seconds=seconds)) from None
         finally:
@@ -71,6 +72,13 @@ class Worker:
         if late.is_set():
             self.jobs = JOBS
         return reply
+
+    def _let_end(self) -> None:
+        """Give a process that has closed its pipes a moment to end, so that its exit status tells why."""
+        try:
+            self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            return
 
     def _expire(self, late: threading.Event) -> None:
         late.set()
