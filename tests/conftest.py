@@ -51,7 +51,7 @@ def bundled() -> "Iterator[Runtime]":
     """A runtime over the bundled models, which must have been fetched."""
     from mmsdk.runtime import Runtime
 
-    settings = Settings(offline=True, cache=Path(os.environ.get("MMSDK_CACHE", Settings().cache)))
+    settings = Settings.load(environment={name: os.environ[name] for name in KEPT & set(os.environ)})
     states = {model.name: model.state for model in weights.listing(settings)}
     missing = [name for name in weights.needed(settings) if states[name] != "ready"]
     if missing:

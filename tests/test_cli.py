@@ -105,7 +105,7 @@ def test_add_masks_personal_data(run: Run, tmp_path: Path) -> None:
 
 
 def test_search_prints_hits_in_the_shape_of_the_design(run: Run, shop: Path) -> None:
-    hits = run("search", shop, "How long may I return boots?", "-k", "3", "--json").json
+    hits = run("search", shop, "Within how many days can I return an item?", "-k", "3", "--json").json
     assert len(hits) == 3
     keys = {"id", "document_id", "score", "modality", "source", "locator", "text", "metadata"}
     assert all(set(hit) == keys for hit in hits)

@@ -192,5 +192,5 @@ def test_a_plugin_cannot_take_a_command_of_the_core(
 ) -> None:
     offer("acme", "mmsdk.plugins", "search = acme_search:Search\nserve = acme_search:Search", acme_search="1 / 0")
     assert main(["search", "nowhere", "text"]) == 8
-    assert main(["serve"]) == 5
+    assert main(["serve", "anything"]) == 5
     assert "is a command of mmsdk itself" in capsys.readouterr().err

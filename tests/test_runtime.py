@@ -84,8 +84,8 @@ def test_closing_closes_what_was_built_and_nothing_twice() -> None:
     assert closed[0] is second
 
 
-def test_the_parts_alone(bundled: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmsdk.runtime.default", lambda: bundled)
+@pytest.mark.usefixtures("bundled")
+def test_the_parts_alone() -> None:
     vectors = mmsdk.encoder("text:all-MiniLM-L6-v2").encode(["a red tent", "une tente rouge", "tax law"])
     assert vectors.shape == (3, 384)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
@@ -93,8 +93,8 @@ def test_the_parts_alone(bundled: Runtime, monkeypatch: pytest.MonkeyPatch) -> N
     assert mmsdk.llm("echo").context > 0
 
 
-def test_a_recording_is_transcribed_and_a_picture_read(bundled: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmsdk.runtime.default", lambda: bundled)
+@pytest.mark.usefixtures("bundled")
+def test_a_recording_is_transcribed_and_a_picture_read() -> None:
     recording = DATA / "recordings" / "tip-boots.mp3"
     transcript = mmsdk.transcribe(recording)
     assert "boot" in transcript.text.lower()
@@ -106,8 +106,8 @@ def test_a_recording_is_transcribed_and_a_picture_read(bundled: Runtime, monkeyp
     assert all(part.kind == "ocr" and part.locator.kind == "image" and part.locator.box for part in parts)
 
 
-def test_the_wrong_modality_is_refused(tmp_path: Path, bundled: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmsdk.runtime.default", lambda: bundled)
+@pytest.mark.usefixtures("bundled")
+def test_the_wrong_modality_is_refused() -> None:
     picture = next(path for path in sorted(DATA.rglob("*.png")))
     with pytest.raises(UnsupportedModalityError, match="is a picture"):
         mmsdk.transcribe(picture)

@@ -29,7 +29,7 @@ def test_short_words_are_easier_than_long_ones() -> None:
 
 
 def test_the_setting_moves_the_border() -> None:
-    with App(Settings(plugins={"readability": {"hard": -200.0}})) as app:
+    with App(Settings(plugins={"readability": {"hard": -300.0}})) as app:
         assert app.run("readability.score", {"text": HARD}).hard is False
 
 
