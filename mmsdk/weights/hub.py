@@ -34,8 +34,10 @@ def download(model: Source, folder: Path, revision: str, tell: Progress) -> tupl
         with watched(folder, lambda size: tell(model.name, min(size, total), total)), _quiet_hub():
             chosen = [escape(file) for file in sizes]
             snapshot_download(model.repository, revision=info.sha, local_dir=folder, allow_patterns=chosen)
-    except (OSError, ValueError, RuntimeError) as error:  # the hub's own errors are subclasses of these
-        reason = str(error).strip().splitlines()[0]
+    except WeightsError:
+        raise
+    except Exception as error:  # which HTTP library the hub has, and so its errors, varies
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{model.name} could not be fetched from Hugging Face: {reason}") from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)
     _refuse_pickles(model, folder)
