@@ -136,7 +136,7 @@ def ask(
 
     query, condition = _query(question, image, audio), _where(where)
     with _runtime() as runtime:
-        assistant = Assistant(runtime.collection(collection), runtime.llm())
+        assistant = Assistant(runtime.collection(collection), runtime.llm(), settings=runtime.settings)
         answer = assistant.ask(query, where=condition)
     output.show(answer.to_json(), json, lambda: output.answer_lines(answer))
 
