@@ -456,3 +456,20 @@ def test_html_blocks_of_deep_nesting() -> None:
     from selectolax.lexbor import LexborHTMLParser
 
     assert list(blocks(LexborHTMLParser("<b><i>" * 3000 + "x"))) == [("paragraph", "x\n\n")]
+
+
+def test_pdf_table_keeps_its_rows() -> None:
+    from reportlab.platypus import SimpleDocTemplate, Table
+
+    rows = [["Equipment", "One day", "Deposit"], ["Drift canoe with two paddles", "42", "200"], ["Tent", "16", "100"]]
+    SimpleDocTemplate(file := io.BytesIO()).build([Table(rows)])
+    document = _read(file.getvalue())
+    assert [(part.kind, part.content) for part in document.parts] == [
+        ("row", "Equipment: Drift canoe with two paddles; One day: 42; Deposit: 200\n"),
+        ("row", "Equipment: Tent; One day: 16; Deposit: 100"),
+    ]
+    _check_tiles(document)
+    first, second = (part.locator.box for part in document.parts)
+    assert first is not None
+    assert second is not None
+    assert first[3] < second[1] + 2

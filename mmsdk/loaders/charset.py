@@ -102,6 +102,6 @@ def _chinese(data: bytes) -> str | None:
     gb = (trail >= 0xA1) & (marks | ((lead >= 0xB0) & (lead <= 0xD7)))
     big5 = ((trail <= 0x7E) | (trail >= 0xA1)) & (marks | ((lead >= 0xA4) & (lead <= 0xC6)))
     name, score = max(("gb18030", gb.mean()), ("big5hkscs", big5.mean()), key=lambda scored: scored[1])
-    hangul = len(pairs) >= 8 and np.mean((lead >= 0xB0) & (lead <= 0xC8) & (trail >= 0xA1)) > 0.9
+    hangul = len(pairs) >= 12 and np.mean((lead >= 0xB0) & (lead <= 0xC8) & (trail >= 0xA1)) > 0.9
     cyrillic = np.mean((pairs >= 0xC0) & (pairs <= 0xDF)) > 0.9
     return name if score >= 0.85 and not hangul and not cyrillic else None

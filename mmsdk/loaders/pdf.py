@@ -19,6 +19,7 @@ import pypdfium2.raw as pdfium
 
 from mmsdk.errors import DecodeError
 from mmsdk.loaders.parsed import Job, Parsed, Problem, Tiles, problem_of
+from mmsdk.loaders.rows import row_text, split_header
 from mmsdk.types import JSON, Box, Image, Locator, Part
 
 DPI = 200.0
@@ -27,14 +28,18 @@ LEAST_DPI = 100.0
 _POINTS = 72.0
 _SMALLEST = 100  # pixels a side; smaller embedded pictures are ornaments
 _SCALE = 64.0  # pdfium's device coordinates are whole numbers
-_MARKS = {0x02: "-", 0xFFFE: "-", 0xA0: " "}
+_MARKS = {0x00: None, 0x02: "-", 0xFFFE: "-", 0xA0: " "}
 
 
 @dataclass(frozen=True)
 class _Line:
+    """Hold a line: the box of its ink, the band (top, bottom) and size of its letters, its text cut at wide gaps."""
+
     text: str
     box: Box
+    band: tuple[float, float]
     size: float
+    cells: tuple[str, ...]
 
 
 @dataclass
@@ -144,7 +149,8 @@ def _lines(page: pypdfium2.PdfPage, to_points: Any) -> list[_Line]:
     """Give the lines of a page as pdfium cuts them; what lies off the page is not seen and left out."""
     lines = []
     with closing(page.get_textpage()) as textpage:
-        units = [pdfium.FPDFText_GetUnicode(textpage, index) for index in range(textpage.count_chars())]
+        handle, unit_at = textpage.raw, pdfium.FPDFText_GetUnicode
+        units = [unit_at(handle, index) for index in range(textpage.count_chars())]
         start = 0
         for stop, unit in enumerate([*units, 0x0A]):
             if unit in (0x0A, 0x0D):
@@ -162,24 +168,33 @@ def _line(textpage: pypdfium2.PdfTextPage, units: list[int], *, start: int, stop
     text = _text(units[start:stop])
     if not text.strip():
         return None
-    rects = [textpage.get_rect(index) for index in _rects(textpage, start, stop)]
+    rects = [textpage.get_rect(index) for index in range(textpage.count_rects(start, stop - start))]
     boxes = [to_points(*rect) for rect in rects]
     if not any(_area(box) for box in boxes):
         return None
-    box = _around(boxes)
-    loose = pdfium.FS_RECTF()
-    pdfium.FPDFText_GetLooseCharBox(textpage, start, loose)
-    return _Line(text, box, min(abs(loose.top - loose.bottom), abs(loose.right - loose.left) * 8) or box[3] - box[1])
+    band = to_points(*textpage.get_charbox(start, loose=True))
+    size = min(band[2] - band[0], band[3] - band[1]) if text[0] > "\u2e7f" else band[3] - band[1]
+    return _Line(text, _around(boxes), (band[1], band[3]), size or 1.0, _cells(textpage, rects, text))
 
 
-def _rects(textpage: pypdfium2.PdfTextPage, start: int, stop: int) -> range:
-    """Ask pdfium to cut the line into rectangles; ``get_rect`` then gives them by index."""
-    return range(textpage.count_rects(start, stop - start))
+def _cells(textpage: pypdfium2.PdfTextPage, rects: list[Box], text: str) -> tuple[str, ...]:
+    """Cut a line where there is room for two letters; it stays whole where the pieces do not give its text."""
+    merged: list[list[float]] = []
+    for left, bottom, right, top in rects:
+        if merged and left - merged[-1][2] < 1.2 * (top - bottom):
+            low, high = min(merged[-1][1], bottom), max(merged[-1][3], top)
+            merged[-1][1:] = [low, max(merged[-1][2], right), high]
+        else:
+            merged.append([left, bottom, right, top])
+    if len(merged) < 2:
+        return (text,)
+    cells = tuple(" ".join(textpage.get_text_bounded(*rect).split()) for rect in merged)
+    return cells if "".join("".join(cells).split()) == "".join(text.split()) else (text,)
 
 
 def _text(units: list[int]) -> str:
     """Join code units; surrogate pairs become their character, soft hyphens at a line's end a hyphen."""
-    text = "".join(_MARKS.get(unit) or chr(unit) for unit in units if unit)
+    text = "".join(map(chr, units)).translate(_MARKS)
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
@@ -228,22 +243,45 @@ def _body_size(pages: list[_Page]) -> float:
 
 
 def _blocks(page: _Page, body: float) -> tuple[Part, ...]:
-    """Join lines to paragraphs and tile the text of the page with them."""
+    """Join lines to paragraphs and tables, and tile the text of the page with them."""
     tiles = Tiles("page", number=page.number)
-    block: list[_Line] = []
-    for line in [*page.lines, None]:
-        if block and (line is None or not _continues(block[-1], line)):
-            text = "\n".join(piece.text for piece in block) + ("\n\n" if line else "")
-            heading = block[0].size > 1.15 * body and len(text) < 200
-            tiles.add(text, "heading" if heading else "paragraph", box=_around([piece.box for piece in block]))
-            block = []
-        block += [line] if line else []
+    blocks = _grouped(page.lines)
+    for block in blocks:
+        last = block is blocks[-1]
+        if len(block) > 2 and len(block[0].cells) > 1:
+            _add_table(tiles, block, last=last)
+            continue
+        text = "\n".join(line.text for line in block) + ("" if last else "\n\n")
+        heading = block[0].size > 1.15 * body and len(text) < 200
+        tiles.add(text, "heading" if heading else "paragraph", box=_around([line.box for line in block]))
     return tiles.parts
 
 
+def _add_table(tiles: Tiles, block: list[_Line], *, last: bool) -> None:
+    """Write a table row by row; a row has the box of its line."""
+    header, data = split_header([line.cells for line in block])
+    lines = block[len(block) - len(data) :]
+    for place, (cells, line) in enumerate(zip(data, lines, strict=True), 1):
+        ending = "\n" if place < len(data) else "" if last else "\n\n"
+        tiles.add(row_text(header, cells) + ending, "row", box=line.box)
+
+
+def _grouped(lines: list[_Line]) -> list[list[_Line]]:
+    """Gather the lines of each paragraph, and those of each table (as many cells in every line)."""
+    blocks: list[list[_Line]] = []
+    for line in lines:
+        if blocks and _continues(blocks[-1][-1], line):
+            blocks[-1].append(line)
+        else:
+            blocks.append([line])
+    return blocks
+
+
 def _continues(above: _Line, below: _Line) -> bool:
-    """Tell whether a line goes on in the paragraph of the one above it."""
-    gap = below.box[1] - above.box[3]
+    """Tell whether a line goes on in the paragraph or table of the one above it."""
+    gap = below.band[0] - above.band[1]
     overlap = min(above.box[2], below.box[2]) - max(above.box[0], below.box[0])
     alike = abs(above.size - below.size) <= 0.1 * max(above.size, below.size)
-    return alike and overlap > 0 and -0.5 * above.size < gap < 0.8 * above.size
+    tabular = len(above.cells) == len(below.cells) > 1
+    near = -0.5 * above.size < gap < (2.0 if tabular else 0.7) * above.size
+    return near and overlap > 0 and (tabular or (alike and len(above.cells) == len(below.cells)))
