@@ -406,10 +406,25 @@ class AddReport:
 class Encoder(Protocol):
     """Turn contents into vectors of one space."""
 
-    space: str
-    dimension: int
-    modalities: frozenset[Modality]
-    fingerprint: str
+    @property
+    def space(self) -> str:
+        """The name of the space; vectors are compared within one."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector."""
+        ...
+
+    @property
+    def modalities(self) -> frozenset[Modality]:
+        """What it takes."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """What vectors depend on: model, revision, normalisation, preprocessing."""
+        ...
 
     def encode(self, inputs: Sequence[Content], *, role: Role = "document") -> Vectors:
         """Encode ``inputs`` in order; float32 ``[len(inputs), dimension]``, rows of unit L2 norm."""
