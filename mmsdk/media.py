@@ -249,7 +249,10 @@ def _decoding(what: str) -> Iterator[None]:
     except (MmsdkError, MemoryError):
         raise
     except Exception as error:
-        said = re.sub(r"\s*<_io\.BytesIO object at \w+>", "", str(error)) or type(error).__name__
+        said = (
+            re.sub(r"\s*<_io\.BytesIO object at \w+>|\[Errno -?\d+\] |: '<none>'", "", str(error))
+            or type(error).__name__
+        )
         raise DecodeError(f"the {what} is damaged or of an unknown variant: {said}") from error
 
 

@@ -253,6 +253,10 @@ def test_feed_entries() -> None:
         b'<feed xmlns="http://www.w3.org/2005/Atom"><title>T</title><entry><title>One</title><link href="http://x/1"/>'
         b"<updated>2024-01-01T00:00:00Z</updated><content type='html'>&lt;b&gt;Body&lt;/b&gt;</content></entry></feed>"
     )
+    chinese = f'<?xml version="1.0" encoding="gb2312"?><rss version="2.0"><channel><item><title>{CHINESE}</title>'
+    assert _read(f"{chinese}</item></channel></rss>".encode("gb18030")).parts[0].content == CHINESE
+    broken = b"<rss version='2.0'><channel><item><title>\xff\xfe words</title></item></channel></rss>"
+    assert "words" in str(_read(broken).parts[0].content)
     assert _read(atom).parts[0].content == "One\n2024-01-01T00:00:00Z\nhttp://x/1\nBody"
 
 
