@@ -9,11 +9,12 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 
 import pytest
-from sybil import Example
+from sybil import Example, Region
 from sybil.document import Document
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
@@ -52,7 +53,7 @@ def _check_json(example: Example) -> None:
     json.loads(example.parsed)
 
 
-PARSERS = [
+PARSERS: list[Callable[[Document], Iterable[Region]]] = [
     SkipParser(),
     PythonCodeBlockParser(),
     *(CodeBlockParser(language, _run_shell) for language in ("console", "sh", "bash", "shell")),

@@ -1,9 +1,11 @@
 import dataclasses
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from mmsdk.types import (
     AddReport,
@@ -17,6 +19,7 @@ from mmsdk.types import (
     Hit,
     Image,
     Locator,
+    LocatorKind,
     Part,
     Segment,
     Transcript,
@@ -30,7 +33,7 @@ SPANS = st.tuples(NUMBERS, NUMBERS)
 
 @st.composite
 def locators(draw: st.DrawFn) -> Locator:
-    kind = draw(st.sampled_from(["characters", "page", "image", "seconds", "row", "slide"]))
+    kind = draw(st.sampled_from(get_args(LocatorKind)))
     start, stop = draw(st.one_of(st.just((None, None)), SPANS))
     number = draw(st.none() | st.integers(1, 10_000))
     box = draw(st.none() | st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS))
@@ -79,7 +82,7 @@ def test_a_strided_picture_has_the_digest_of_its_copy() -> None:
 
 
 @pytest.mark.parametrize("array", [np.zeros((2, 2), np.uint8), np.zeros((2, 2, 4), np.uint8), np.zeros((2, 2, 3))])
-def test_a_picture_of_another_shape_is_refused(array: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_a_picture_of_another_shape_is_refused(array: NDArray[np.uint8]) -> None:
     with pytest.raises(TypeError, match=r"uint8 \[height, width, 3\].*mmsdk\.load"):
         Image(array)
 
