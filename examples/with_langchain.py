@@ -7,7 +7,7 @@ from mmsdk.langchain import Retriever
 
 with Collection.open("my-collection", create=True) as collection:
     collection.add("examples/data/policies")
-    retriever = Retriever(collection=collection, k=3)
+    retriever = Retriever(collection, k=3)
     prompt = ChatPromptTemplate.from_template("Answer from these passages:\n{passages}\n\nQuestion: {question}")
 
     question = "How long do you keep invoices?"
