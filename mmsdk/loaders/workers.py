@@ -175,6 +175,8 @@ class Crew:
 
     def _borrow(self) -> Worker:
         with self._lock:
+            if self._closed:
+                raise DecodeError("reading was stopped before this file")
             while self._idle:
                 worker = self._idle.pop()
                 if worker.kind == _kind(self._limits.memory_mb) and worker.alive:
