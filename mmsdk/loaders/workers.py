@@ -153,7 +153,7 @@ class Crew:
         self._limits = limits
         self._pins = dict(pins or {})
         self._busy: set[Worker] = set()
-        self._closed = False
+        self._closed = threading.Event()
 
     def parse(self, data: bytes, name: str, *, only: tuple[str, ...] = ()) -> Parsed:
         """Parse one file in a worker. Raises the typed error that the worker met or caused."""
@@ -175,7 +175,7 @@ class Crew:
 
     def _borrow(self) -> Worker:
         with self._lock:
-            if self._closed:
+            if self._closed.is_set():
                 raise DecodeError("reading was stopped before this file")
             while self._idle:
                 worker = self._idle.pop()
@@ -187,14 +187,14 @@ class Crew:
         worker = Worker(self._limits.memory_mb)
         with self._lock:
             self._busy.add(worker)
-            if self._closed:
+            if self._closed.is_set():
                 worker.stop()
         return worker
 
     def _give_back(self, worker: Worker) -> None:
         with self._lock:
             self._busy.discard(worker)
-            if worker.alive and not self._closed and len(self._idle) < 2:
+            if worker.alive and not self._closed.is_set() and len(self._idle) < 2:
                 self._idle.append(worker)
                 return
         worker.kill()
@@ -202,7 +202,8 @@ class Crew:
     def close(self) -> None:
         """Kill the workers that are still at work for this crew."""
         with self._lock:
-            self._closed, busy = True, list(self._busy)
+            self._closed.set()
+            busy = list(self._busy)
         for worker in busy:
             worker.stop()
 
