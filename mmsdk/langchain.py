@@ -111,6 +111,7 @@ class VectorStore(LangChainVectorStore, Closing):
     >>> store = VectorStore.from_texts(["A tent for two.", "Winter boots."], Embeddings(HashingEncoder()))
     >>> [found.page_content for found in store.similarity_search("boots", k=1)]
     ['Winter boots.']
+    >>> store.close()
     """
 
     def __init__(
