@@ -1,10 +1,12 @@
 """How long ``import mmsdk`` and ``mmsdk --help`` take, each in a fresh process.
 
 Protocol: 31 runs of each, interleaved with an empty Python as the baseline, after one warm-up run that
-compiles bytecode. Prints the median with a 95 % bootstrap interval of the median, and which of the heavy
-libraries were loaded (there must be none).
+compiles bytecode. Prints the median with a 95 % bootstrap interval of the median, the median processor
+time (which other programs disturb less), and which of the heavy libraries were loaded (there must be none).
 """
 
+import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -24,11 +26,12 @@ COMMANDS = {
 }
 
 
-def seconds(command: list[str]) -> float:
-    """Time one run."""
-    start = time.perf_counter()
+def seconds(command: list[str]) -> tuple[float, float]:
+    """Give the time on the clock and on the processor of one run."""
+    start, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter() - start, after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
 
 
 def interval(times: list[float]) -> tuple[float, float]:
@@ -40,15 +43,17 @@ def interval(times: list[float]) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print a table."""
-    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
     for run in range(RUNS + 1):
         for name, command in COMMANDS.items():
             took = seconds(command)
             if run:
                 times[name].append(took)
-    for name, values in times.items():
-        low, high = interval(values)
-        print(f"{name:20} median {statistics.median(values):.3f} s  [{low:.3f}, {high:.3f}]  of {len(values)} runs")
+    for name, pairs in times.items():
+        clock, processor = ([pair[side] for pair in pairs] for side in (0, 1))
+        low, high = interval(clock)
+        print(f"{name:18} median {statistics.median(clock):.3f} s [{low:.3f}, {high:.3f}]", end=", ")
+        print(f"processor {statistics.median(processor):.3f} s, {len(pairs)} runs, load {os.getloadavg()[0]:.1f}")
     for name, code in (("import mmsdk", "import mmsdk"), ("mmsdk --help", HELP)):
         done = subprocess.run([sys.executable, "-c", f"{code}\n{TELL}"], check=True, capture_output=True, text=True)
         print(f"{name:20} heavy libraries loaded: {done.stderr.strip() or 'none'}")

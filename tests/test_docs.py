@@ -29,18 +29,26 @@ ELSEWHERE = ("make", "git", "cd", "pip", "export", "docker")
 
 
 def _run_shell(example: Example) -> None:
-    """Run the commands of mmsdk in a block; of make only check that there is such a target."""
+    """Run the commands of mmsdk in a block."""
     for line in example.parsed.splitlines():
-        command = line.removeprefix("$ ")
-        words = shlex.split(command, comments=True)
-        if not words or (line == command and example.region.lexemes["language"] == "console"):
-            continue  # a comment, or what a command printed
-        if words[0] == "make":
-            targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-            assert set(words[1:]) <= set(targets), line
-        elif words[0] not in ELSEWHERE:
-            done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
-            assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        _run_command(line)
+
+
+def _run_console(example: Example) -> None:
+    """Run the commands behind a prompt; the other lines are what they printed."""
+    for line in example.parsed.splitlines():
+        if line.startswith("$ "):
+            _run_command(line.removeprefix("$ "))
+
+
+def _run_command(command: str) -> None:
+    words = shlex.split(command, comments=True)
+    if words and words[0] == "make":
+        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+        assert set(words[1:]) <= set(targets), command
+    elif words and words[0] not in ELSEWHERE:
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
 def _check_toml(example: Example) -> None:
@@ -56,7 +64,8 @@ def _check_json(example: Example) -> None:
 PARSERS: list[Callable[[Document], Iterable[Region]]] = [
     SkipParser(),
     PythonCodeBlockParser(),
-    *(CodeBlockParser(language, _run_shell) for language in ("console", "sh", "bash", "shell")),
+    CodeBlockParser("console", _run_console),
+    *(CodeBlockParser(language, _run_shell) for language in ("sh", "bash", "shell")),
     CodeBlockParser("toml", _check_toml),
     CodeBlockParser("json", _check_json),
 ]
@@ -99,5 +108,6 @@ def test_the_check_notices_a_changed_page(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    links = [(page, link) for page in PAGES for link in re.findall(LINK, page.read_text("utf-8"))]
+    texts = {page: re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.DOTALL) for page in PAGES}
+    links = [(page, link) for page, text in texts.items() for link in re.findall(LINK, text)]
     assert not [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()]
