@@ -79,7 +79,7 @@ class Tiles:
     r"""Lay text parts end to end, each with its characters; ``number`` and ``sheet`` go into every locator.
 
     >>> tiles = Tiles()
-    >>> tiles.add("Title\\n", "heading")
+    >>> tiles.add("Title\n", "heading")
     >>> tiles.add("Words.", "paragraph")
     >>> str(tiles.parts[1].locator)
     'characters 6-12'
