@@ -1,26 +1,38 @@
-"""Fuse ranked lists of one question into one list of hits with scores in [0, 1].
+"""Fuse ranked lists of one question into one list with scores in [0, 1].
 
-It knows nothing of encoders or stores: lists of (id, raw score) come in, fused (id, score, trace) go out.
+Within a part of the question, a text's score is a convex combination of its calibrated cosine and of its
+BM25 over that of the best (Bruch et al. 2023, https://arxiv.org/abs/2210.11934); cosines stay unscaled, so
+that an encoder that cannot tell the texts apart (one without Chinese, say) leaves the order to the words.
+A picture has no words to match and is scored by its cosine alone. Parts count equally.
+
+Calibration maps a cosine linearly, for each modality of query and content, so that what is unrelated
+and what is related score as they do for texts. Fusion knows nothing of encoders or stores.
 """
 
-import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mmsdk.types import Modality
 
-CONSTANT = 60
+DENSE = 0.7
+"""Share of the cosine in a text's score, the rest is full text's; chosen on CISI and the CMRC 2018 trial set."""
+SCALES: Mapping[tuple[Modality, Modality], tuple[float, float]] = {
+    ("text", "text"): (0.0, 1.0),
+}
+"""Query and content to the cosines that score 0 and 1; benchmarks/calibration.py measures them."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Hold one list: of a space (cosines) or of full text (BM25), for one part of a question, best first."""
+    """Hold one list for one part of a question, best first: cosines in a space, or BM25 when ``space`` is ``None``."""
 
+    part: int
+    query: Modality
+    content: Modality
     space: str | None
-    modality: Modality
     found: Sequence[tuple[str, float]]
-    weight: float = 1.0
 
 
 @dataclass
@@ -32,28 +44,58 @@ class Fused:
     trace: dict[str, Any] = field(default_factory=dict)
 
 
-def fuse(rankings: Sequence[Ranking], kinds: Mapping[str, Modality]) -> list[Fused]:
-    """Fuse by reciprocal rank (Cormack et al. 2009), best first, ties by id."""
+def fuse(rankings: Sequence[Ranking]) -> list[Fused]:
+    """Give every id of the lists once, best first, ties by id."""
+    parts: dict[int, list[Ranking]] = defaultdict(list)
     fused: dict[str, Fused] = {}
     for ranking in rankings:
+        parts[ranking.part].append(ranking)
         for rank, (name, raw) in enumerate(ranking.found, 1):
-            result = fused.setdefault(name, Fused(name))
-            result.score += ranking.weight / (CONSTANT + rank)
-            _note(result.trace, ranking, rank, raw)
-    most = sum(ranking.weight for ranking in rankings) / (CONSTANT + 1) or 1.0
+            _note(fused.setdefault(name, Fused(name)).trace, ranking, rank, raw)
+    for lists in parts.values():
+        for name, score in _scores(lists).items():
+            fused[name].score += score / len(parts)
     for result in fused.values():
-        result.score = min(1.0, result.score / most)
+        result.score = min(1.0, max(0.0, result.score))
         result.trace["fused"] = result.score
     return sorted(fused.values(), key=lambda result: (-result.score, result.id))
 
 
+def calibrated(cosine: float, query: Modality, content: Modality) -> float:
+    """Map a cosine to [0, 1] so that values compare across modalities."""
+    low, high = SCALES.get((query, content), (0.0, 1.0))
+    return min(1.0, max(0.0, (cosine - low) / (high - low)))
+
+
+def _scores(lists: Sequence[Ranking]) -> dict[str, float]:
+    """Score what the lists of one part found."""
+    dense: dict[str, list[float]] = defaultdict(list)
+    floors: dict[Modality, list[float]] = defaultdict(list)
+    words: dict[str, float] = {}
+    contents: dict[str, Modality] = {}
+    for ranking in lists:
+        contents.update(dict.fromkeys((name for name, _ in ranking.found), ranking.content))
+        if ranking.space is None:
+            best = max((raw for _, raw in ranking.found), default=1.0)
+            words.update({name: raw / best for name, raw in ranking.found})
+            continue
+        values = [(name, calibrated(raw, ranking.query, ranking.content)) for name, raw in ranking.found]
+        for name, value in values:
+            dense[name].append(value)
+        floors[ranking.content].append(values[-1][1] if values else 0.0)
+    has_words = any(ranking.space is None for ranking in lists)
+    scores = {}
+    for name, content in contents.items():
+        known = dense.get(name) or floors[content] or [0.0]
+        cosine = sum(known) / len(known)
+        by_words = has_words and content == "text"
+        scores[name] = DENSE * cosine + (1 - DENSE) * words.get(name, 0.0) if by_words else cosine
+    return scores
+
+
 def _note(trace: dict[str, Any], ranking: Ranking, rank: int, raw: float) -> None:
     if ranking.space is None:
-        trace["text"] = {"score": raw, "rank": rank}
-    else:
-        trace.setdefault("spaces", {})[ranking.space] = {"cosine": raw, "rank": rank, "query": ranking.modality}
-
-
-def finite(value: float) -> float:
-    """Keep a score within [0, 1]."""
-    return min(1.0, max(0.0, value)) if math.isfinite(value) else 0.0
+        trace.setdefault("text", []).append({"part": ranking.part, "score": raw, "rank": rank})
+        return
+    shown = {"part": ranking.part, "space": ranking.space, "query": ranking.query, "content": ranking.content}
+    trace.setdefault("spaces", []).append({**shown, "cosine": raw, "rank": rank})

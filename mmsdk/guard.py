@@ -147,11 +147,19 @@ def _any(match: str) -> int:
 
 
 def _card(match: str) -> int:
-    """Accept what passes Luhn's check (ISO/IEC 7812-1)."""
-    digits = [int(digit) for digit in _digits(match)]
-    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
-    is_valid = 13 <= len(digits) <= 19 and (sum(doubled) + sum(digits[-1::-2])) % 10 == 0 and len(set(digits)) > 1
-    return len(match) if is_valid else 0
+    """Accept the longest beginning of whole groups that passes Luhn's check (ISO/IEC 7812-1)."""
+    for length in range(len(match), 12, -1):
+        ends_group = length == len(match) or match[length] in " -"
+        digits = _digits(match[:length])
+        if ends_group and match[length - 1].isdigit() and 13 <= len(digits) <= 19 and _luhn(digits):
+            return length
+    return 0
+
+
+def _luhn(digits: str) -> bool:
+    values = [int(digit) for digit in digits]
+    doubled = [sum(divmod(2 * value, 10)) for value in values[-2::-2]]
+    return (sum(doubled) + sum(values[-1::-2])) % 10 == 0 and len(set(values)) > 1
 
 
 def _iban(match: str) -> int:
@@ -195,7 +203,7 @@ _PHONE = "|".join(
     (
         r"\+\d{1,3}(?:[ .\-/]?\(?\d{1,5}\)?){2,7}",  # international
         r"(?:86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}",  # China, mobile
-        r"0\d{1,4}[ /-]\d{3,8}(?:[ -]\d{2,6}){0,3}",  # with the trunk prefix 0
+        r"(?<![0-9] )(?<![0-9]-)0\d{1,4}[ /-]\d{3,8}(?:[ -]\d{2,6}){0,3}",  # with the trunk prefix 0
         r"400[ -]?\d{3}[ -]?\d{4}",  # China, service
         r"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}",  # North America
     )

@@ -71,11 +71,11 @@ class Search:
             if not wanted:
                 continue
             done.update((encoder.space, owner, place) for owner, place, _, _ in wanted)
-            contents = [content for _, _, content, _ in wanted]
-            vectors = self._timed("encode", encoder.encode, contents, role="query")
-            lists = self._timed("dense", self.store.search, encoder.space, vectors, count, where=where)
-            for (owner, _, _, modality), found in zip(wanted, lists, strict=True):
-                rankings[owner].append(Ranking(encoder.space, modality, found))
+            vectors = self._timed("encode", encoder.encode, [content for _, _, content, _ in wanted], role="query")
+            for kind in self.store.kinds(encoder.space):
+                lists = self._timed("dense", self.store.search, encoder.space, vectors, count, where=where, kind=kind)
+                for (owner, place, content, _), found in zip(wanted, lists, strict=True):
+                    rankings[owner].append(Ranking(place, modality_of(content), kind, encoder.space, found))
         self._refuse_unencoded(asked, {(owner, place) for _, owner, place in done})
 
     def _refuse_unencoded(
@@ -97,15 +97,13 @@ class Search:
         where: Filter | None,
     ) -> None:
         for owner, question in enumerate(asked):
-            for content, modality in question:
+            for place, (content, _) in enumerate(question):
                 if isinstance(content, str):
                     found = self.store.search_text(content, count, where=where)
-                    rankings[owner].append(Ranking(None, modality, found))
+                    rankings[owner].append(Ranking(place, "text", "text", None, found))
 
     def _hits(self, rankings: Sequence[Ranking], k: int) -> list[Hit]:
-        names = {name for ranking in rankings for name, _ in ranking.found}
-        fused = fuse(rankings, self.store.kinds(list(names)))
-        return self._timed("fetch", self._fetched, fused, k)
+        return self._timed("fetch", self._fetched, fuse(rankings), k)
 
     def _fetched(self, fused: Sequence[Fused], k: int) -> list[Hit]:
         """Give the first ``k`` that are still there."""

@@ -519,8 +519,8 @@ class Store(Protocol):
         """Give the chunks of one document, in order."""
         ...
 
-    def kinds(self, ids: Sequence[str]) -> Mapping[str, Modality]:
-        """Give chunk id to the modality of its content, which is what was encoded."""
+    def kinds(self, space: str) -> tuple[Modality, ...]:
+        """Give the kinds of content (text, image) that a space keeps vectors of."""
         ...
 
     def documents(self, *, source: str | None = None) -> Mapping[str, str]:
@@ -538,9 +538,9 @@ class Store(Protocol):
         ...
 
     def search(
-        self, space: str, vectors: Vectors, k: int, *, where: Filter | None = None
+        self, space: str, vectors: Vectors, k: int, *, where: Filter | None = None, kind: Modality | None = None
     ) -> list[list[tuple[str, float]]]:
-        """Give for each query row the ``k`` nearest (chunk id, cosine), best first."""
+        """Give for each query row the ``k`` nearest (chunk id, cosine), best first; ``kind`` is that of the content."""
         ...
 
     def search_text(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:

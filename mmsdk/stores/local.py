@@ -24,6 +24,7 @@ from mmsdk.errors import CollectionError, CollectionNotFoundError, EncoderMismat
 from mmsdk.settings import Settings
 from mmsdk.stores import manifest, reading, tables
 from mmsdk.stores.fulltext import expression
+from mmsdk.stores.indexes.exact import merged
 from mmsdk.stores.published import Indexes, revision_of
 from mmsdk.stores.writing import Changes
 from mmsdk.types import Chunk, Closing, Entry, Filter, Modality, Vectors
@@ -111,10 +112,10 @@ class LocalStore(Closing):
             rows = connection.execute(f"{tables.CHUNK} WHERE d.id = ? ORDER BY c.number", (document_id,)).fetchall()
         return [tables.chunk_of(row) for row in rows]
 
-    def kinds(self, ids: Sequence[str]) -> Mapping[str, Modality]:
-        """Give chunk id to the modality of what was encoded: a picture, or text wherever it was read or heard."""
+    def kinds(self, space: str) -> tuple[Modality, ...]:
+        """Give the kinds of content that a space keeps vectors of."""
         with self._reading() as connection:
-            return reading.kinds(connection, ids)
+            return tuple(shelf.kind for shelf in reading.shelves(connection, space))
 
     def documents(self, *, source: str | None = None) -> Mapping[str, str]:
         """Give document id to digest, for all documents or those of one source."""
@@ -124,14 +125,17 @@ class LocalStore(Closing):
             return {str(name): str(digest) for name, digest in rows}
 
     def search(
-        self, space: str, vectors: Vectors, k: int, *, where: Filter | None = None
+        self, space: str, vectors: Vectors, k: int, *, where: Filter | None = None, kind: Modality | None = None
     ) -> list[list[tuple[str, float]]]:
-        """Give for each query row the ``k`` nearest (chunk id, cosine), best first."""
+        """Give for each query row the ``k`` nearest (chunk id, cosine), best first; ``kind`` is that of the content."""
         condition = None if where is None else reading.condition(where)
         with self._indexes.lock, self._reading() as connection:
-            place = reading.space(connection, space)
+            shelves = [shelf for shelf in reading.shelves(connection, space) if kind in (None, shelf.kind)]
             among = None if condition is None else reading.numbers(connection, condition)
-            found = self._indexes.search(connection, place, vectors, k=k, among=among)
+            lists = [self._indexes.search(connection, shelf, vectors, k=k, among=among) for shelf in shelves]
+            found = (
+                [merged(parts, k) for parts in zip(*lists, strict=True)] if lists else [merged((), k) for _ in vectors]
+            )
             names = reading.names(connection, [number for numbers, _ in found for number in numbers.tolist()])
         return [
             [(names[number], float(cosine)) for number, cosine in zip(numbers.tolist(), cosines, strict=True)]
@@ -162,12 +166,13 @@ class LocalStore(Closing):
             documents = connection.execute("SELECT count(*) FROM documents").fetchall()[0][0]
             spaces = [
                 {
-                    "name": space.name,
-                    "dimension": space.dimension,
-                    "vectors": connection.execute(f"SELECT count(*) FROM vectors_{space.number}").fetchall()[0][0],
-                    "index": self._indexes.info(space),
+                    "name": shelf.space,
+                    "kind": shelf.kind,
+                    "dimension": shelf.dimension,
+                    "vectors": connection.execute(f"SELECT count(*) FROM vectors_{shelf.number}").fetchall()[0][0],
+                    "index": self._indexes.info(shelf),
                 }
-                for space in reading.spaces(connection)
+                for shelf in reading.shelves(connection)
             ]
             return {
                 "path": str(self.path),
@@ -190,8 +195,8 @@ class LocalStore(Closing):
                 found = manifest.damages(self.path, connection) + self._indexes.damages(connection)
                 found += [
                     problem
-                    for space in reading.spaces(connection)
-                    for problem in reading.vector_damages(connection, space)
+                    for shelf in reading.shelves(connection)
+                    for problem in reading.vector_damages(connection, shelf)
                 ]
         if self._writer is not None and not found:
             with self._exclusive() as connection:
@@ -224,17 +229,16 @@ class LocalStore(Closing):
         """
         with self.lock:
             with self._writing(check=False) as changes:
-                changes.drop_unused_spaces()
-                spaces = changes.make_spaces(encoders, current=False)
+                changes.drop_unused_shelves()
+                shelves = changes.make_shelves(encoders)
             total = 0
             for numbers, chunks in reading.batches(lambda: self._reading(check=False), rows):
                 encoded = encode(chunks)
                 with self._writing(check=False) as changes:
-                    for space in spaces:
-                        changes.put_vectors(space, numbers, encoded.get(space.name))
+                    changes.put_vectors(shelves, numbers, chunks, vectors=encoded)
                 total += len(numbers)
             with self._writing(check=False) as changes:
-                changes.switch(spaces, encoders)
+                changes.switch(shelves, encoders)
             self._known = manifest.fingerprints(encoders)
             with self._reading() as connection:
                 manifest.write(self.path, connection)
@@ -284,7 +288,7 @@ class LocalStore(Closing):
             with transaction(self._writer, write=True) as connection:
                 if not manifest.recorded(connection):
                     changes = Changes(connection)
-                    changes.switch(changes.make_spaces(encoders, current=False), encoders)
+                    changes.switch(changes.make_shelves(encoders), encoders)
             manifest.write(self.path, self._writer)
 
     def _connected(self, *, read_only: bool) -> apsw.Connection:
@@ -344,12 +348,12 @@ class LocalStore(Closing):
         with self._indexes.lock:
             with self._reading(check=False) as connection:
                 wanted = [
-                    s for s in reading.spaces(connection) if not only_stale or self._indexes.is_stale(connection, s)
+                    s for s in reading.shelves(connection) if not only_stale or self._indexes.is_stale(connection, s)
                 ]
             if not wanted:
                 return
             with self._exclusive() as connection:
-                for space in wanted:
-                    self._indexes.publish(connection, space)
+                for shelf in wanted:
+                    self._indexes.publish(connection, shelf)
             with self.lock, self._reading(check=False) as connection:
                 self._indexes.sweep(connection)

@@ -21,7 +21,7 @@ from mmsdk.errors import CorruptionError
 from mmsdk.stores.indexes.exact import Found, Numbers
 from mmsdk.stores.indexes.faiss import FaissIndex
 from mmsdk.stores.tables import vectors_of
-from mmsdk.types import Vectors
+from mmsdk.types import Modality, Vectors
 
 log = logging.getLogger(__name__)
 _ROWS = 8192
@@ -30,11 +30,16 @@ _STALE = 0.05
 
 
 @dataclass(frozen=True)
-class Space:
-    """Name a vector space of a collection; its vectors are in the table ``vectors_<number>``."""
+class Shelf:
+    """Name the vectors of one kind of content in one space; they are in the table ``vectors_<number>``.
+
+    Texts and pictures of one space are kept apart because their cosines to a query are distributed
+    differently: among many texts, no picture would come near enough to be seen.
+    """
 
     number: int
-    name: str
+    space: str
+    kind: Modality
     dimension: int
 
 
@@ -46,7 +51,7 @@ class _Held:
 
 
 class Indexes:
-    """Hold one index a space. Callers hold ``lock`` from before their snapshot begins until they have searched."""
+    """Hold one index a shelf. Callers hold ``lock`` from before their snapshot begins until they have searched."""
 
     def __init__(self, folder: Path, device: str) -> None:
         self.lock = threading.RLock()
@@ -54,19 +59,19 @@ class Indexes:
         self._held: dict[int, _Held] = {}
 
     def search(
-        self, connection: apsw.Connection, space: Space, vectors: Vectors, *, k: int, among: Numbers | None
+        self, connection: apsw.Connection, shelf: Shelf, vectors: Vectors, *, k: int, among: Numbers | None
     ) -> list[Found]:
         """Search the state that the connection's transaction sees."""
-        return self.current(connection, space).search(vectors, k, among=among)
+        return self.current(connection, shelf).search(vectors, k, among=among)
 
-    def current(self, connection: apsw.Connection, space: Space) -> FaissIndex:
+    def current(self, connection: apsw.Connection, shelf: Shelf) -> FaissIndex:
         """Give the index as of the connection's transaction."""
         revision = revision_of(connection)
-        held = self._held.get(space.number)
+        held = self._held.get(shelf.number)
         if held is None:
-            held = self._held[space.number] = self._loaded(connection, space)
+            held = self._held[shelf.number] = self._loaded(connection, shelf)
         if held.revision != revision:
-            self._follow(connection, space, held)
+            self._follow(connection, shelf, held)
             held.revision = revision
         return held.index
 
@@ -75,24 +80,24 @@ class Indexes:
         with self.lock:
             self._held.clear()
 
-    def info(self, space: Space) -> dict[str, Any]:
-        """Say what is in memory of a space."""
-        held = self._held.get(space.number)
+    def info(self, shelf: Shelf) -> dict[str, Any]:
+        """Say what is in memory of a shelf."""
+        held = self._held.get(shelf.number)
         if held is None:
             return {"kind": FaissIndex.kind, "loaded": False}
         return {"kind": held.index.kind, "loaded": True, "rows": len(held.index), "device": held.index.device}
 
-    def _follow(self, connection: apsw.Connection, space: Space, held: _Held) -> None:
+    def _follow(self, connection: apsw.Connection, shelf: Shelf, held: _Held) -> None:
         gone = [row[0] for row in connection.execute("SELECT chunk FROM removals WHERE revision > ?", (held.revision,))]
         if gone:
             held.index.remove(np.array(gone, np.int64))
-        for numbers, vectors in _rows(connection, space, held.last):
+        for numbers, vectors in _rows(connection, shelf, held.last):
             held.index.add(numbers, vectors)
             held.last = int(numbers[-1])
 
-    def _loaded(self, connection: apsw.Connection, space: Space) -> _Held:
+    def _loaded(self, connection: apsw.Connection, shelf: Shelf) -> _Held:
         row = connection.execute(
-            "SELECT file, sha256, revision, last FROM indexes WHERE space = ?", (space.number,)
+            "SELECT file, sha256, revision, last FROM indexes WHERE space = ?", (shelf.number,)
         ).fetchone()
         if row is not None:
             file, digest, revision, last = row
@@ -101,29 +106,29 @@ class Indexes:
                 return _Held(index, int(revision), int(last))
             except CorruptionError as error:
                 log.warning("%s; building the index from the stored vectors", error)
-        return _Held(FaissIndex(space.dimension, device=self._device), -1, 0)
+        return _Held(FaissIndex(shelf.dimension, device=self._device), -1, 0)
 
-    def is_stale(self, connection: apsw.Connection, space: Space) -> bool:
+    def is_stale(self, connection: apsw.Connection, shelf: Shelf) -> bool:
         """Say whether the published file is missing or too far behind."""
         row = connection.execute(
-            "SELECT file, revision, last, rows FROM indexes WHERE space = ?", (space.number,)
+            "SELECT file, revision, last, rows FROM indexes WHERE space = ?", (shelf.number,)
         ).fetchone()
-        total = _count(connection, f"SELECT count(*) FROM vectors_{space.number}")
+        total = _count(connection, f"SELECT count(*) FROM vectors_{shelf.number}")
         if row is None or not (self._folder / str(row[0])).is_file():
             return total > 0
-        newer = _count(connection, f"SELECT count(*) FROM vectors_{space.number} WHERE chunk > ?", row[2])
+        newer = _count(connection, f"SELECT count(*) FROM vectors_{shelf.number} WHERE chunk > ?", row[2])
         return newer + max(0, int(row[3]) + newer - total) > _STALE * max(total, 1)
 
-    def publish(self, connection: apsw.Connection, space: Space) -> None:
+    def publish(self, connection: apsw.Connection, shelf: Shelf) -> None:
         """Write the index of the connection's write transaction to a file and record it there."""
-        index = self.current(connection, space)
+        index = self.current(connection, shelf)
         data = index.to_bytes()
-        file = self._folder / f"index-{space.number}-{revision_of(connection)}.faiss"
+        file = self._folder / f"index-{shelf.number}-{revision_of(connection)}.faiss"
         write_durably(file, data)
         last = int(index.numbers.max(initial=0))
         connection.execute(
             "INSERT OR REPLACE INTO indexes VALUES (?, ?, ?, ?, ?, ?)",
-            (space.number, file.name, hashlib.sha256(data).hexdigest(), revision_of(connection), last, len(index)),
+            (shelf.number, file.name, hashlib.sha256(data).hexdigest(), revision_of(connection), last, len(index)),
         )
 
     def sweep(self, connection: apsw.Connection) -> None:
@@ -178,14 +183,14 @@ def _checked(file: Path, digest: str) -> bytes:
     return data
 
 
-def _rows(connection: apsw.Connection, space: Space, after: int) -> Iterator[tuple[Numbers, Vectors]]:
+def _rows(connection: apsw.Connection, shelf: Shelf, after: int) -> Iterator[tuple[Numbers, Vectors]]:
     cursor = connection.execute(
-        f"SELECT chunk, vector FROM vectors_{space.number} WHERE chunk > ? ORDER BY chunk",
+        f"SELECT chunk, vector FROM vectors_{shelf.number} WHERE chunk > ? ORDER BY chunk",
         (after,),
     )
     while rows := list(_taken(cursor, _ROWS)):
         numbers = np.array([row[0] for row in rows], np.int64)
-        yield numbers, vectors_of([row[1] for row in rows], space.dimension)
+        yield numbers, vectors_of([row[1] for row in rows], shelf.dimension)
 
 
 def _taken(cursor: Any, count: int) -> Iterator[Any]:

@@ -11,9 +11,9 @@ from mmsdk import filters
 from mmsdk.errors import CollectionError
 from mmsdk.stores.conditions import Conditions
 from mmsdk.stores.indexes.exact import Numbers
-from mmsdk.stores.published import Space
+from mmsdk.stores.published import Shelf
 from mmsdk.stores.tables import CHUNK, RESERVED, chunk_of, vectors_of
-from mmsdk.types import Chunk, Filter, Modality
+from mmsdk.types import Chunk, Filter
 
 Condition = tuple[str, tuple[Any, ...]]
 """A query for the numbers of the chunks that pass, and its parameters."""
@@ -50,33 +50,21 @@ def words(connection: apsw.Connection, expression: str, k: int, *, among: Condit
     return [(int(number), -float(rank)) for number, rank in rows]
 
 
-def spaces(connection: apsw.Connection) -> list[Space]:
-    """Give the spaces that searches use."""
-    rows = connection.execute("SELECT number, name, dimension FROM spaces WHERE current ORDER BY number")
-    return [Space(int(number), str(name), int(dimension)) for number, name, dimension in rows]
-
-
-def space(connection: apsw.Connection, name: str) -> Space:
-    """Give the space of a name. Raises ``CollectionError``."""
-    known = {space.name: space for space in spaces(connection)}
-    if name not in known:
-        raise CollectionError(f"the collection has no space {name!r}; it has {', '.join(known) or 'none'}")
-    return known[name]
+def shelves(connection: apsw.Connection, space: str | None = None) -> list[Shelf]:
+    """Give the shelves that searches use, all or those of one space. Raises ``CollectionError`` for no such space."""
+    rows: Any = connection.execute("SELECT number, name, kind, dimension FROM spaces WHERE current ORDER BY number")
+    known = [Shelf(*row) for row in rows]
+    found = [shelf for shelf in known if space in (None, shelf.space)]
+    if space is not None and not found:
+        names = ", ".join(sorted({shelf.space for shelf in known})) or "none"
+        raise CollectionError(f"the collection has no space {space!r}; it has {names}")
+    return found
 
 
 def modalities(connection: apsw.Connection) -> dict[str, int]:
     """Count chunks by modality."""
     rows: list[Any] = connection.execute("SELECT modality, count(*) FROM chunks GROUP BY modality").fetchall()
     return dict(rows)
-
-
-def kinds(connection: apsw.Connection, ids: Sequence[str]) -> dict[str, Modality]:
-    """Give chunk id to the modality of what was encoded: a picture, or text wherever it was read or heard."""
-    rows = connection.execute(
-        "SELECT id, picture IS NOT NULL FROM chunks WHERE id IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(ids), ensure_ascii=False),),
-    )
-    return {str(name): "image" if picture else "text" for name, picture in rows}
 
 
 def batches(connection_of: Any, rows: int) -> Iterator[tuple[list[int], list[Chunk]]]:
@@ -92,14 +80,14 @@ def batches(connection_of: Any, rows: int) -> Iterator[tuple[list[int], list[Chu
         yield [int(row[0]) for row in found], [chunk_of(row[1:]) for row in found]
 
 
-def vector_damages(connection: apsw.Connection, place: Space) -> list[str]:
+def vector_damages(connection: apsw.Connection, shelf: Shelf) -> list[str]:
     """Name vectors of the wrong length or with entries that are no numbers."""
     found = []
-    for number, blob in connection.execute(f"SELECT chunk, vector FROM vectors_{place.number}"):
-        if len(blob) != 4 * place.dimension:
-            found.append(f"the vector of chunk number {number} in space {place.name} has {len(blob)} bytes")
-        elif not np.isfinite(vectors_of([blob], place.dimension)).all():
-            found.append(f"the vector of chunk number {number} in space {place.name} is not finite")
+    for number, blob in connection.execute(f"SELECT chunk, vector FROM vectors_{shelf.number}"):
+        if len(blob) != 4 * shelf.dimension:
+            found.append(f"the vector of chunk number {number} in space {shelf.space} has {len(blob)} bytes")
+        elif not np.isfinite(vectors_of([blob], shelf.dimension)).all():
+            found.append(f"the vector of chunk number {number} in space {shelf.space} is not finite")
     return found
 
 

@@ -15,9 +15,7 @@ from mmsdk.stores.pictures import packed, unpacked
 from mmsdk.types import Audio, Chunk, Image, Locator, Vectors
 
 APPLICATION_ID = 0x6D6D7364  # "mmsd"
-WORDS = (
-    f"CREATE VIRTUAL TABLE words USING fts5 (body, content = '', contentless_delete = 1, tokenize = '{TOKENIZER}')"
-)
+WORDS = f"CREATE VIRTUAL TABLE words USING fts5 (body, content = '', contentless_delete = 1, tokenize = '{TOKENIZER}')"
 MIGRATIONS = (
     f"""
     CREATE TABLE state (name TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
@@ -47,6 +45,7 @@ MIGRATIONS = (
     CREATE TABLE spaces (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         name TEXT NOT NULL,
+        kind TEXT NOT NULL,
         dimension INTEGER NOT NULL,
         current INTEGER NOT NULL
     ) STRICT;
@@ -61,7 +60,7 @@ MIGRATIONS = (
     {WORDS};
     """,
 )
-"""A space's vectors are in a table ``vectors_<number>``; ``removals`` lets an index in memory follow."""
+"""A shelf of a space has its vectors in a table ``vectors_<number>``; ``removals`` lets an index in memory follow."""
 
 CHUNK = (
     "SELECT c.id, d.id, c.content, c.picture, c.text, c.modality, c.locator, c.metadata, d.source "

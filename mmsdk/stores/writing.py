@@ -8,10 +8,13 @@ import apsw
 import numpy as np
 
 from mmsdk.errors import CollectionError, InputError
-from mmsdk.stores.published import Space, revision_of
-from mmsdk.stores.reading import batches, spaces
+from mmsdk.stores.published import Shelf, revision_of
+from mmsdk.stores.reading import batches, shelves
 from mmsdk.stores.tables import WORDS, chunk_row, dumped, searchable
-from mmsdk.types import Chunk, Document, Entry, Vectors
+from mmsdk.types import Chunk, Document, Entry, Modality, Vectors, modality_of
+
+_KINDS: tuple[Modality, ...] = ("text", "image")
+"""What contents of chunks can be: recordings are kept as what was said in them."""
 
 
 class Changes:
@@ -21,7 +24,7 @@ class Changes:
         self.connection = connection
         self._run("UPDATE state SET value = value + 1 WHERE name = 'revision'")
         self._revision = revision_of(connection)
-        self._spaces = spaces(connection)
+        self._shelves = shelves(connection)
 
     def put(self, entry: Entry) -> None:
         """Put a document with its chunks in place of the one with its id."""
@@ -34,23 +37,32 @@ class Changes:
             "INSERT INTO words (rowid, body) VALUES (?, ?)",
             [(number, searchable(chunk)) for number, chunk in zip(numbers, entry.chunks, strict=True)],
         )
-        for space in self._spaces:
-            self.put_vectors(space, numbers, entry.vectors.get(space.name))
+        self.put_vectors(self._shelves, numbers, entry.chunks, vectors=entry.vectors)
 
-    def put_vectors(self, space: Space, numbers: Sequence[int], vectors: Vectors | None) -> None:
+    def put_vectors(
+        self,
+        shelves: Sequence[Shelf],
+        numbers: Sequence[int],
+        chunks: Sequence[Chunk],
+        *,
+        vectors: Mapping[str, Vectors],
+    ) -> None:
         """Put vectors of new chunks; rows of NaN are left out. Raises ``CollectionError`` for a wrong shape."""
-        if vectors is None or not numbers:
-            return
-        if vectors.shape != (len(numbers), space.dimension):
-            raise CollectionError(
-                f"space {space.name} takes vectors {[len(numbers), space.dimension]}, not {list(vectors.shape)}"
+        kinds = [modality_of(chunk.content) for chunk in chunks]
+        for shelf in shelves:
+            rows = vectors.get(shelf.space)
+            if rows is None or not numbers:
+                continue
+            if rows.shape != (len(numbers), shelf.dimension):
+                wanted = [len(numbers), shelf.dimension]
+                raise CollectionError(f"space {shelf.space} takes vectors {wanted}, not {list(rows.shape)}")
+            packed = np.ascontiguousarray(rows, "<f4")
+            kept = np.isfinite(packed).all(axis=1)
+            placed = zip(numbers, packed, kept, kinds, strict=True)
+            self._many(
+                f"INSERT INTO vectors_{shelf.number} VALUES (?, ?)",
+                [(number, row.tobytes()) for number, row, good, kind in placed if good and kind == shelf.kind],
             )
-        packed = np.ascontiguousarray(vectors, "<f4")
-        kept = np.isfinite(packed).all(axis=1)
-        self._many(
-            f"INSERT INTO vectors_{space.number} VALUES (?, ?)",
-            [(number, row.tobytes()) for number, row, good in zip(numbers, packed, kept, strict=True) if good],
-        )
 
     def drop_documents(self, ids: Iterable[str]) -> int:
         """Delete documents; give the number of chunks gone."""
@@ -87,37 +99,44 @@ class Changes:
         )
         return len(rows)
 
-    def make_spaces(self, encoders: Sequence[Mapping[str, Any]], *, current: bool) -> list[Space]:
-        """Make a space, without vectors yet, for every different one of the encoders."""
-        made: dict[str, Space] = {}
+    def make_shelves(self, encoders: Sequence[Mapping[str, Any]]) -> list[Shelf]:
+        """Make shelves, not used by searches yet, for the spaces and kinds of content of the encoders."""
+        made: dict[tuple[str, Modality], Shelf] = {}
         for encoder in encoders:
             name, dimension = str(encoder["space"]), int(encoder["dimension"])
-            known = made.get(name)
-            if known is not None and known.dimension != dimension:
-                raise CollectionError(f"encoders of space {name} differ in dimension: {known.dimension}, {dimension}")
-            if known is None:
-                self._run("INSERT INTO spaces (name, dimension, current) VALUES (?, ?, ?)", name, dimension, current)
-                made[name] = Space(self.connection.last_insert_rowid(), name, dimension)
-                self._run(
-                    f"CREATE TABLE vectors_{made[name].number} "
-                    "(chunk INTEGER PRIMARY KEY REFERENCES chunks, vector BLOB NOT NULL) STRICT"
-                )
+            for kind in _KINDS:
+                known = made.get((name, kind))
+                if known is not None and known.dimension != dimension:
+                    raise CollectionError(
+                        f"encoders of space {name} differ in dimension: {known.dimension}, {dimension}"
+                    )
+                if known is None and kind in encoder["modalities"]:
+                    made[name, kind] = self._shelf(name, kind, dimension)
         return list(made.values())
 
-    def switch(self, chosen: Sequence[Space], encoders: Sequence[Mapping[str, Any]]) -> None:
-        """Let searches use these spaces and no others, and record the encoders."""
-        self._run("UPDATE spaces SET current = 0")
-        self._many("UPDATE spaces SET current = 1 WHERE number = ?", [(space.number,) for space in chosen])
-        self._run("UPDATE state SET value = ? WHERE name = 'encoders'", json.dumps(list(encoders), ensure_ascii=False))
-        self.drop_unused_spaces()
+    def _shelf(self, name: str, kind: Modality, dimension: int) -> Shelf:
+        self._run("INSERT INTO spaces (name, kind, dimension, current) VALUES (?, ?, ?, 0)", name, kind, dimension)
+        shelf = Shelf(self.connection.last_insert_rowid(), name, kind, dimension)
+        self._run(
+            f"CREATE TABLE vectors_{shelf.number} "
+            "(chunk INTEGER PRIMARY KEY REFERENCES chunks, vector BLOB NOT NULL) STRICT"
+        )
+        return shelf
 
-    def drop_unused_spaces(self) -> None:
-        """Drop spaces that searches do not use: old ones, and those of a reindexing that was cut off."""
+    def switch(self, chosen: Sequence[Shelf], encoders: Sequence[Mapping[str, Any]]) -> None:
+        """Let searches use these shelves and no others, and record the encoders."""
+        self._run("UPDATE spaces SET current = 0")
+        self._many("UPDATE spaces SET current = 1 WHERE number = ?", [(shelf.number,) for shelf in chosen])
+        self._run("UPDATE state SET value = ? WHERE name = 'encoders'", json.dumps(list(encoders), ensure_ascii=False))
+        self.drop_unused_shelves()
+
+    def drop_unused_shelves(self) -> None:
+        """Drop shelves that searches do not use: old ones, and those of a reindexing that was cut off."""
         for (number,) in self.connection.execute("SELECT number FROM spaces WHERE NOT current").fetchall():
             self._run(f"DROP TABLE vectors_{int(str(number))}")
             self._run("DELETE FROM indexes WHERE space = ?", number)
             self._run("DELETE FROM spaces WHERE number = ?", number)
-        self._spaces = spaces(self.connection)
+        self._shelves = shelves(self.connection)
 
     def rebuild_words(self) -> None:
         """Make the full-text index anew."""
@@ -163,8 +182,8 @@ class Changes:
 
     def _drop_rows(self, numbers: Sequence[int]) -> None:
         rows = [(number,) for number in numbers]
-        for space in spaces(self.connection):
-            self._many(f"DELETE FROM vectors_{space.number} WHERE chunk = ?", rows)
+        for (number,) in self.connection.execute("SELECT number FROM spaces").fetchall():
+            self._many(f"DELETE FROM vectors_{int(str(number))} WHERE chunk = ?", rows)
         self._many("DELETE FROM words WHERE rowid = ?", rows)
         self._many("DELETE FROM chunks WHERE number = ?", rows)
         self._many("INSERT INTO removals VALUES (?, ?)", [(self._revision, number) for number in numbers])

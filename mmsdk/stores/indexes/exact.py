@@ -4,6 +4,7 @@ An index holds (number, vector) pairs and knows nothing of databases, files or f
 reaches it as the array of numbers it may give.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -81,3 +82,9 @@ def ranked(numbers: Numbers, cosines: NDArray[np.float32], k: int) -> Found:
         numbers, cosines = numbers[kept], cosines[kept]
     order = np.lexsort((numbers, -cosines))[:k]
     return numbers[order], cosines[order]
+
+
+def merged(found: Sequence[Found], k: int) -> Found:
+    """Give the ``k`` nearest of several lists for one query."""
+    numbers = np.concatenate([np.empty(0, np.int64), *(part[0] for part in found)])
+    return ranked(numbers, np.concatenate([np.empty(0, np.float32), *(part[1] for part in found)]), k)

@@ -1,0 +1,154 @@
+"""Masking: what is found, what is left alone, and that locators still tile the masked text."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmsdk import guard
+from mmsdk.chunking import chunks
+from mmsdk.types import Document, Image, Locator, Part
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Write to anna.lee+shop@mail.example.co.uk.", "Write to [EMAIL]."),
+        ("邮箱li.wei@example.cn请联系", "邮箱[EMAIL]请联系"),
+        ("邮箱：ｌｉ＠ｅｘａｍｐｌｅ．ｃｎ。", "邮箱：[EMAIL]。"),
+        ("请拨打13812345678或+86 138 1234 5678。", "请拨打[PHONE]或[PHONE]。"),
+        ("手机１３８１２３４５６７８转接", "手机[PHONE]转接"),
+        ("电话010-62345678，客服400-820-8820", "电话[PHONE]，客服[PHONE]"),
+        ("Call (555) 123-4567, 555-123-4567 or +1 555.123.4567.", "Call [PHONE], [PHONE] or [PHONE]."),
+        ("Tel. +49 30 901820 or 030 901820", "Tel. [PHONE] or [PHONE]"),
+        ("Card 4111 1111 1111 1111, exp 12/27", "Card [CREDIT_CARD], exp 12/27"),
+        ("卡号6222021234567894哦", "卡号[CREDIT_CARD]哦"),
+        ("IBAN DE89 3704 0044 0532 0130 00 IS MINE", "IBAN [IBAN] IS MINE"),
+        ("GB82WEST12345698765432", "[IBAN]"),
+        ("身份证11010519491231002X。", "身份证[CHINESE_ID]。"),
+        ("SSN 123-45-6789", "SSN [SSN]"),
+        ("from 192.168.0.12 and 2001:db8::ff00:42:8329", "from [IP] and [IP]"),
+        ("a@b.com,c@d.org", "[EMAIL],[EMAIL]"),
+    ],
+)
+def test_masked(text: str, masked: str) -> None:
+    assert guard.mask(text)[0] == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The Alder 2 tent weighs 1.95 kg and costs 249.00 EUR.",
+        "Order 4111 1111 1111 1112 is no card.",
+        "GB82 WEST 1234 5698 7654 33 fails its check.",
+        "编号110105194912310021不是身份证",
+        "Version 3.51.3 of 2024-05-17, 08/2024, 12:30:45.",
+        "Area 000-12-3456 or 666-12-3456",
+        "2024年12月31日以前退货，共30天。",
+        "300.1.1.400 is no address",
+        "ISBN 978-3-16-148410-0",
+        "@handle and foo@bar",
+        "",
+    ],
+)
+def test_left_alone(text: str) -> None:
+    assert guard.mask(text) == (text, [])
+
+
+def test_kinds_are_chosen_and_checked() -> None:
+    text = "a@b.com 13812345678"
+    assert guard.mask(text, ["phone"])[0] == "a@b.com [PHONE]"
+    assert guard.mask(text, "email")[0] == "[EMAIL] 13812345678"
+    assert guard.mask(text, [])[0] == text
+    with pytest.raises(ValueError, match=r"unknown kind of personal data 'name'; there are email"):
+        guard.mask(text, ["name"])
+
+
+def test_findings_point_into_the_given_text() -> None:
+    text = "写信给 a@b.com，电话 13812345678。"
+    found = guard.mask(text)[1]
+    assert [(finding.kind, text[finding.start : finding.stop]) for finding in found] == [
+        ("email", "a@b.com"),
+        ("phone", "13812345678"),
+    ]
+
+
+SECRETS = [
+    "a@b.com",
+    "13812345678",
+    "4111 1111 1111 1111",
+    "DE89370400440532013000",
+    "11010519491231002X",
+    "123-45-6789",
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(["word ", "。", "帐篷", "\n", "7 ", ", "]), max_size=8), st.sampled_from(SECRETS))
+def test_a_secret_is_found_wherever_it_stands(around: list[str], secret: str) -> None:
+    before, after = "".join(around[::2]), "".join(around[1::2])
+    masked, found = guard.mask(f"{before} {secret} {after}")
+    assert secret not in masked
+    assert len(found) >= 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from([*SECRETS, "Open daily.\n", "每天开放。", " ", "x"]), min_size=1, max_size=9),
+    st.lists(st.integers(1, 40), max_size=6),
+    st.booleans(),
+)
+def test_locators_tile_the_masked_text(words: list[str], cuts: list[int], with_picture: bool) -> None:
+    text = " ".join(words)
+    edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    parts: list[Part] = [
+        Part(text[start:stop], Locator("characters", start, stop)) for start, stop in itertools.pairwise(edges)
+    ]
+    if with_picture:
+        import numpy as np
+
+        parts.append(Part(Image(np.zeros((2, 2, 3), np.uint8)), Locator("image"), "picture"))
+    document, count = guard.mask_document(Document("d", tuple(parts), "s", "x"), guard.KINDS)
+    assert document.text == guard.mask(text)[0]
+    assert count == len(guard.mask(text)[1])
+    for part in document.parts:
+        if isinstance(part.content, str):
+            assert part.locator.start is not None
+            assert part.locator.stop is not None
+            assert document.text[int(part.locator.start) : int(part.locator.stop)] == part.content
+    for chunk in chunks(document, size=30):
+        if chunk.text:
+            start, stop = chunk.locator.start, chunk.locator.stop
+            assert start is not None
+            assert stop is not None
+            assert document.text[int(start) : int(stop)] == chunk.text
+
+
+def test_pages_rows_speech_and_metadata_are_masked() -> None:
+    parts = (
+        Part("Call 555-123-", Locator("page", 0, 13, 2)),
+        Part("4567 now", Locator("page", 13, 21, 2)),
+        Part("name: a@b.com", Locator("row", 0, 13, 1), "row"),
+        Part("my number is 555-123-4567", Locator("seconds", 1.5, 4.0), "transcript"),
+        Part("a@b.com", Locator("image", box=(0, 0, 9, 9)), "ocr"),
+    )
+    given = Document("d", parts, "s", "x", {"title": "Mail of a@b.com", "to": ["c@d.org", 5], "n": 1})
+    document, count = guard.mask_document(given, guard.KINDS)
+    assert [part.content for part in document.parts] == [
+        "Call [PHONE]",
+        " now",
+        "name: [EMAIL]",
+        "my number is [PHONE]",
+        "[EMAIL]",
+    ]
+    assert document.parts[1].locator == Locator("page", 12, 16, 2)
+    assert document.parts[3].locator == Locator("seconds", 1.5, 4.0)
+    assert document.parts[4].locator == Locator("image", box=(0, 0, 9, 9))
+    assert document.metadata == {"title": "Mail of [EMAIL]", "to": ["[EMAIL]", 5], "n": 1}
+    assert count == 6
+
+
+def test_without_kinds_a_document_is_as_it_was() -> None:
+    document = Document("d", (Part("a@b.com", Locator("characters", 0, 7)),), "s", "x")
+    assert guard.mask_document(document, ()) == (document, 0)
