@@ -10,15 +10,20 @@ import sys
 from collections.abc import Sequence
 
 INTERRUPTED = 130
-BROKEN_PIPE = 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code; errors are one line on stderr, with ``--debug`` a traceback."""
-    from mmsdk.cli.commands import app
-    from mmsdk.cli.output import complain, prepare, silence
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
-    given = list(sys.argv[1:] if arguments is None else arguments)
+
+def _run(given: list[str]) -> int:
+    from mmsdk.cli.commands import app
+    from mmsdk.cli.output import complain, prepare
+
     words = given[: given.index("--")] if "--" in given else given
     debug, as_json = "--debug" in words, "--json" in words
     given = [word for word in words if word != "--debug"] + given[len(words) :]
@@ -26,11 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         done = app(given or ["--help"], prog_name="mmsdk", standalone_mode=False)
         return done if isinstance(done, int) else 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        silence()
-        return BROKEN_PIPE
     except Exception as error:
         if debug:
             raise

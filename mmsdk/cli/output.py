@@ -5,7 +5,6 @@ as markup.
 """
 
 import json
-import os
 import sys
 import unicodedata
 import warnings
@@ -35,11 +34,6 @@ def prepare(debug: bool) -> None:
             reconfigure(errors="backslashreplace")
     if not debug:
         warnings.simplefilter("ignore")
-
-
-def silence() -> None:
-    """Send what is still buffered for a closed pipe to nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def clean(text: str) -> str:
