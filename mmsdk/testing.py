@@ -23,9 +23,10 @@ from mmsdk.llms import complete
 from mmsdk.llms.echo import Echo as ScriptedLLM
 from mmsdk.plugin import NAME, Plugin
 from mmsdk.runtime import Runtime
+from mmsdk.stores.contract import StoreContract
 from mmsdk.types import LLM, Audio, Content, Delta, Encoder, Image, Message, Modality, Role, Vectors, modality_of
 
-__all__ = ["EncoderContract", "HashingEncoder", "LLMContract", "PluginContract", "ScriptedLLM"]
+__all__ = ["EncoderContract", "HashingEncoder", "LLMContract", "PluginContract", "ScriptedLLM", "StoreContract"]
 
 _TOKEN = re.compile(r"[\u3040-\u9fff]|\w+")
 
