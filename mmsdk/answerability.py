@@ -1,0 +1,249 @@
+"""Find the sentence that answers a question, and say how likely it is that it does.
+
+A logistic model over a dozen readable features: how near question and sentence are, whether what the
+question is about occurs there (word for word or by a near synonym), whether a named thing is missing,
+and whether an amount, time, person or place stands there when one was asked for. Its weights stand in
+``answerability.json`` and were fitted on invented documents and DSTC9 (benchmarks/answerability).
+It judges wording, not truth; two sentences are never combined, and numbers are not computed.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsdk import lexicon
+from mmsdk.chunking import sentences
+from mmsdk.types import Encoder, Hit, Vectors
+
+FEATURES = (
+    "context_cosine",
+    "bare_cosine",
+    "lead_cosine",
+    "cover",
+    "cover_passage",
+    "worst",
+    "worst_passage",
+    "exact",
+    "missing_names",
+    "missing_names_here",
+    "uncounted",
+    "kind_found",
+    "kind_missing",
+    "missing_specific",
+    "absent",
+    "brief",
+    "lead",
+)
+VETOES = ("kind_missing", "missing_specific", "missing_names")
+"""Features that rule a sentence out: no price where one was asked for, another day, a name that no one mentions."""
+CLOSEST = 12
+"""How many of the sentences nearest to the question are looked at closely."""
+
+_TITLE_END = re.compile(r"[.!。！;；]\s*[\"'”’)）]?$")
+_ITEM = re.compile(r"^(?:[-*+•|>]|\d{1,3}[.)]\s)")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Hold a sentence of a hit: ``hit.chunk.text[start:stop]``, with what stands above it.
+
+    ``lead`` is the question, title or introduction in front of it, ``headings`` the path of its section.
+    """
+
+    hit: Hit
+    start: int
+    stop: int
+    headings: str = ""
+    lead: str = ""
+
+    @property
+    def text(self) -> str:
+        """The sentence, verbatim."""
+        return self.hit.chunk.text[self.start : self.stop]
+
+    @property
+    def context(self) -> str:
+        """What it is about, by its place: file name, title, headings and lead."""
+        chunk = self.hit.chunk
+        name = "" if chunk.source.startswith("bytes:") else PurePath(chunk.source.rstrip("/")).stem
+        title = chunk.metadata.get("title")
+        return " . ".join(
+            part
+            for part in (re.sub(r"[-_]+", " ", name), title, self.headings, self.lead)
+            if isinstance(part, str) and part
+        )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Hold a sentence, its features by name, and the probability that it answers the question."""
+
+    sentence: Sentence
+    probability: float
+    features: Mapping[str, float] = field(default_factory=dict)
+
+
+def split(hits: Sequence[Hit]) -> list[Sentence]:
+    """Give the sentences of hits that can state something; questions and titles only lead the next ones."""
+    found: list[Sentence] = []
+    seen: set[tuple[str, str]] = set()
+    for hit in hits:
+        for sentence in _of(hit):
+            key = (hit.chunk.document_id, sentence.text)
+            if key not in seen:
+                seen.add(key)
+                found.append(sentence)
+    return found
+
+
+def _of(hit: Hit) -> Iterator[Sentence]:
+    chunk = hit.chunk
+    content = chunk.content if isinstance(chunk.content, str) else ""
+    headings = content[: content.find(chunk.text)].strip() if chunk.text and chunk.text in content else ""
+    if chunk.locator.kind == "row":
+        yield Sentence(hit, 0, len(chunk.text), headings)
+        return
+    lead = ""
+    for start, stop in sentences(chunk.text):
+        text = chunk.text[start:stop]
+        if _leads(text, chunk.text[stop : stop + 1]):
+            lead = text.lstrip("#").strip()
+        elif lexicon.content(text):
+            yield Sentence(hit, start, stop, headings, lead)
+
+
+def _leads(text: str, after: str) -> bool:
+    if text.startswith("#") or text.endswith(("?", "？", ":", "：")):
+        return True
+    short = len(text) <= 60 and len(text.split()) <= 7 and after in ("\n", "\r")
+    return short and not (_TITLE_END.search(text) or _ITEM.match(text) or lexicon.numbers(text) or lexicon.is_cjk(text))
+
+
+def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder) -> list[Candidate]:
+    """Give the sentences of ``hits`` that are nearest to the question, most probable answer first.
+
+    ``encoder`` must be the text encoder that the weights were fitted with (``table()["encoder"]``).
+    """
+    pool = split(hits)
+    terms = lexicon.surface(question)
+    if not pool or not terms:
+        return []
+    close = _Close(question, pool, encoder)
+    table_ = table()["chinese" if lexicon.is_cjk(question) else "english"]
+    candidates = []
+    for sentence, features in close.described(terms):
+        row = np.array([features[name] for name in FEATURES])
+        logit = float(row @ np.array([table_["weights"].get(name, 0.0) for name in FEATURES])) + table_["bias"]
+        vetoed = any(features[name] > 0 for name in VETOES)
+        candidates.append(Candidate(sentence, 0.0 if vetoed else 1 / (1 + float(np.exp(-logit))), features))
+    return sorted(candidates, key=lambda candidate: -candidate.probability)
+
+
+@cache
+def table() -> dict[str, Any]:
+    """Give the fitted weights and thresholds, for English and Chinese questions."""
+    read: dict[str, Any] = json.loads(files("mmsdk").joinpath("answerability.json").read_text("utf-8"))
+    return read
+
+
+class _Close:
+    """Look closely at the sentences nearest to a question."""
+
+    def __init__(self, question: str, pool: Sequence[Sentence], encoder: Encoder) -> None:
+        self.question, self.encoder = question, encoder
+        self.frequency: dict[str, int] = {}
+        for sentence in pool:
+            for term in lexicon.content(sentence.text):
+                self.frequency[term] = self.frequency.get(term, 0) + 1
+        self.size = len(pool)
+        self.known = {term for s in pool for term in lexicon.surface(f"{s.text} {s.context}")}
+        bare, context = self._cosines([s.text for s in pool]), self._cosines([f"{s.context}: {s.text}" for s in pool])
+        order = np.argsort(-np.maximum(bare, context), kind="stable")[:CLOSEST]
+        self.pool = [pool[position] for position in order]
+        self.bare, self.context = bare[order], context[order]
+        self.lead = self._cosines([s.lead or s.text for s in self.pool])
+
+    def _cosines(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        unique = list(dict.fromkeys([self.question, *texts]))
+        vectors = self.encoder.encode(unique)
+        row = {text: vectors[position] @ vectors[0] for position, text in enumerate(unique)}
+        return np.array([row[text] for text in texts], np.float32)
+
+    def described(self, terms: Mapping[str, str]) -> Iterator[tuple[Sentence, dict[str, float]]]:
+        near = _Synonyms(terms, [s.context + " " + s.hit.chunk.text for s in self.pool], self.encoder)
+        rarity = np.array([np.log((self.size + 1) / (self.frequency.get(term, 0) + 0.5)) + 0.1 for term in terms])
+        rarity = np.clip(rarity, 0.1, None)
+        kind, answer = lexicon.wanted(self.question)
+        counted = lexicon.counted(self.question)
+        named, specific = lexicon.names(self.question), lexicon.specific(self.question)
+        for position, sentence in enumerate(self.pool):
+            here = lexicon.surface(f"{sentence.text}\n{sentence.context}")
+            around = lexicon.surface(f"{sentence.hit.chunk.text}\n{sentence.context}")
+            close, wide = near.to(here), near.to(around)
+            found = answer is None or bool(answer.search(sentence.text))
+            yield (
+                sentence,
+                {
+                    "context_cosine": float(self.context[position]),
+                    "bare_cosine": float(self.bare[position]),
+                    "lead_cosine": float(self.lead[position]),
+                    "cover": float(close @ rarity / rarity.sum()),
+                    "cover_passage": float(wide @ rarity / rarity.sum()),
+                    "worst": float(close.min()),
+                    "worst_passage": float(wide.min()),
+                    "exact": float(np.mean([term in here for term in terms])),
+                    "missing_names": float(min(2, sum(name not in around for name in named))),
+                    "missing_names_here": float(min(2, sum(name not in here for name in named))),
+                    "uncounted": float(bool(counted) and float(near.of(counted, here)) < 0.6),
+                    "kind_found": float(bool(kind) and found),
+                    "kind_missing": float(bool(kind) and not found),
+                    "missing_specific": float(len(specific - lexicon.specific(sentence.text + sentence.context)) > 0),
+                    "absent": float(sum(term not in self.known for term in terms) / len(terms)),
+                    "brief": 1 / len(terms),
+                    "lead": float(bool(sentence.lead)),
+                },
+            )
+
+
+class _Synonyms:
+    """Say how near each term of a question comes to one of many other terms, in [0, 1]; the same term is 1."""
+
+    def __init__(self, terms: Mapping[str, str], texts: Sequence[str], encoder: Encoder) -> None:
+        self.terms = terms
+        known = dict(terms)
+        for text in texts:
+            for term, word in lexicon.surface(text).items():
+                known.setdefault(term, word)
+        self.rows = {term: row for row, term in enumerate(known)}
+        self.cosines: Vectors = np.zeros((len(terms), len(known)), np.float32)
+        words = [(row, word) for row, word in enumerate(known.values()) if not lexicon.is_cjk(word)]
+        if words:
+            vectors = np.zeros((len(known), encoder.dimension), np.float32)
+            vectors[[row for row, _ in words]] = encoder.encode([word for _, word in words])
+            self.cosines = vectors[: len(terms)] @ vectors.T
+
+    def to(self, others: Mapping[str, str]) -> NDArray[np.float64]:
+        """Give for each question term its nearness to the nearest of ``others``."""
+        columns = [self.rows[term] for term in others if term in self.rows]
+        letters = set("".join(others))
+        best = []
+        for row, term in enumerate(self.terms):
+            if term in others:
+                best.append(1.0)
+            elif lexicon.is_cjk(term):
+                best.append(0.5 * float(np.mean([letter in letters for letter in term])))
+            else:
+                best.append(float(np.clip(self.cosines[row, columns].max(), 0, 1)) if columns else 0.0)
+        return np.array(best)
+
+    def of(self, term: str, others: Mapping[str, str]) -> float:
+        """Give the nearness of one question term to the nearest of ``others``."""
+        return float(self.to(others)[list(self.terms).index(term)]) if term in self.terms else 1.0
