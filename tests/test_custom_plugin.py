@@ -106,8 +106,8 @@ def test_it_runs_from_python_as_its_readme_says(site: Path) -> None:
 
 
 def test_it_passes_its_own_tests_and_the_contracts(site: Path) -> None:
-    tests = EXAMPLE / "tests"
-    done = _run(site, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tests, tests)
+    pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", EXAMPLE / "pyproject.toml")
+    done = _run(site, *pytest_, EXAMPLE / "tests")
     assert done.returncode == 0, done.stdout
     assert int(re.findall(r"(\d+) passed", done.stdout)[0]) >= 15
 
