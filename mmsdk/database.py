@@ -77,10 +77,12 @@ def translated(file: Path) -> Iterator[None]:
     try:
         yield
     except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise CorruptionError(f"{file} is damaged: {error}. Run verify, then restore a backup or repair.") from error
+        raise CorruptionError(f"{file} is damaged: {error}; restore it from a backup") from error
     except apsw.IOError as error:
         if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
-            raise CorruptionError(f"{file} is damaged: a page does not match its checksum. Run verify.") from error
+            raise CorruptionError(
+                f"{file} is damaged: a page does not match its checksum; restore it from a backup"
+            ) from error
         raise CollectionError(f"reading or writing {file} failed: {error}") from error
     except (apsw.BusyError, apsw.LockedError) as error:
         raise LockedError(f"{file} stayed locked for {_BUSY_SECONDS:g} s by another connection; try again") from error

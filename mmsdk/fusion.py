@@ -1,9 +1,8 @@
 """Fuse ranked lists of one question into one list with scores in [0, 1].
 
 Within a part of the question, a text's score is a convex combination of its calibrated cosine and of its
-BM25 over that of the best (Bruch et al. 2023, https://arxiv.org/abs/2210.11934); cosines stay unscaled, so
-that an encoder that cannot tell the texts apart (one without Chinese, say) leaves the order to the words.
-A picture has no words to match and is scored by its cosine alone. Parts count equally.
+BM25 over that of the best (Bruch et al. 2023, https://arxiv.org/abs/2210.11934). A picture has no words to
+match and is scored by its cosine alone. Parts count equally.
 
 Calibration maps a cosine linearly, for each modality of query and content, so that what is unrelated
 and what is related score as they do for texts. Fusion knows nothing of encoders or stores.
@@ -16,8 +15,10 @@ from typing import Any
 
 from mmsdk.types import Modality
 
-DENSE = 0.7
-"""Share of the cosine in a text's score, the rest is full text's; chosen on CISI and the CMRC 2018 trial set."""
+DENSE = 0.75
+"""Share of the cosine in a text's score, the rest is full text's; chosen on CISI."""
+UNREAD = 0.3
+"""That share for an encoder that does not know the language of the question; chosen on the CMRC 2018 trial set."""
 SCALES: Mapping[tuple[Modality, Modality], tuple[float, float]] = {
     ("text", "text"): (0.0, 1.0),
 }
@@ -26,13 +27,17 @@ SCALES: Mapping[tuple[Modality, Modality], tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Ranking:
-    """Hold one list for one part of a question, best first: cosines in a space, or BM25 when ``space`` is ``None``."""
+    """Hold one list for one part of a question, best first: cosines in a space, or BM25 when ``space`` is ``None``.
+
+    ``share`` is what a cosine counts beside full text, in [0, 1].
+    """
 
     part: int
     query: Modality
     content: Modality
     space: str | None
     found: Sequence[tuple[str, float]]
+    share: float = DENSE
 
 
 @dataclass
@@ -84,12 +89,13 @@ def _scores(lists: Sequence[Ranking]) -> dict[str, float]:
             dense[name].append(value)
         floors[ranking.content].append(values[-1][1] if values else 0.0)
     has_words = any(ranking.space is None for ranking in lists)
+    share = max((ranking.share for ranking in lists if ranking.space is not None), default=0.0)
     scores = {}
     for name, content in contents.items():
         known = dense.get(name) or floors[content] or [0.0]
         cosine = sum(known) / len(known)
         by_words = has_words and content == "text"
-        scores[name] = DENSE * cosine + (1 - DENSE) * words.get(name, 0.0) if by_words else cosine
+        scores[name] = share * cosine + (1 - share) * words.get(name, 0.0) if by_words else cosine
     return scores
 
 

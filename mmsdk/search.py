@@ -3,18 +3,34 @@
 It knows nothing of how a store finds things nor of how sources came in.
 """
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from mmsdk import recognizers
+from mmsdk.chunking import CJK
 from mmsdk.errors import UnsupportedModalityError
-from mmsdk.fusion import Fused, Ranking, fuse
+from mmsdk.fusion import DENSE, UNREAD, Fused, Ranking, fuse
 from mmsdk.settings import Settings
 from mmsdk.types import Audio, Content, Encoder, Filter, Hit, Modality, Store, modality_of
 
-CANDIDATES = 100
-"""Every list is at least this long before fusion."""
+CANDIDATES = 200
+"""Every list is at least this long before fusion; chosen on CISI."""
+_CHINESE = (
+    ("多久可以退货？", "收到商品后三十天内，未使用的物品可以寄回并获得退款。"),
+    ("长城有多长？", "这道古代防御城墙全长约两万一千公里，跨越十五个省。"),
+    ("感冒了怎么办？", "多休息，多喝水，必要时服用退烧药，症状严重请就医。"),
+    ("谁发明了电话？", "亚历山大·贝尔在一八七六年获得了这种通话装置的专利。"),
+    ("鱼为什么能在水里呼吸？", "鳃从水流中吸收氧气，并排出二氧化碳。"),
+    ("银行利率上升会怎样？", "借贷成本增加，企业投资减少，股市往往下跌。"),
+    ("怎样煮米饭？", "大米淘洗后加一倍半的水，小火焖二十分钟。"),
+    ("月食是怎么形成的？", "地球运行到太阳与月球之间，影子遮住了月面。"),
+)
+"""Questions and their answers: an encoder that knows Chinese tells which belong together."""
+_LETTER = re.compile(r"[^\W\d_]")
+_CJK = re.compile(f"[{CJK}]")
+_chinese: dict[str, bool] = {}
 T = TypeVar("T")
 Question = Sequence[Content]
 
@@ -75,7 +91,8 @@ class Search:
             for kind in self.store.kinds(encoder.space):
                 lists = self._timed("dense", self.store.search, encoder.space, vectors, count, where=where, kind=kind)
                 for (owner, place, content, _), found in zip(wanted, lists, strict=True):
-                    rankings[owner].append(Ranking(place, modality_of(content), kind, encoder.space, found))
+                    share = dense_share(encoder, content)
+                    rankings[owner].append(Ranking(place, modality_of(content), kind, encoder.space, found, share))
         self._refuse_unencoded(asked, {(owner, place) for _, owner, place in done})
 
     def _refuse_unencoded(
@@ -126,3 +143,23 @@ class Search:
             return function(*arguments, **options)
         finally:
             self._seconds[step] = self._seconds.get(step, 0.0) + time.perf_counter() - begin
+
+
+def dense_share(encoder: Encoder, content: Content) -> float:
+    """Give what a cosine counts beside full text: less for a Chinese question when the encoder knows no Chinese.
+
+    All-MiniLM puts 3 of the 8 answers above to their questions; its Chinese neighbours are near chance.
+    """
+    if not isinstance(content, str) or 2 * len(_CJK.findall(content)) <= len(_LETTER.findall(content)):
+        return DENSE
+    if encoder.fingerprint not in _chinese:
+        _chinese[encoder.fingerprint] = knows_chinese(encoder)
+    return DENSE if _chinese[encoder.fingerprint] else UNREAD
+
+
+def knows_chinese(encoder: Encoder) -> bool:
+    """Say whether at least three quarters of Chinese questions are nearest to their own answers."""
+    questions = encoder.encode([question for question, _ in _CHINESE], role="query")
+    answers = encoder.encode([answer for _, answer in _CHINESE], role="document")
+    nearest = (questions @ answers.T).argmax(axis=1)
+    return float((nearest == range(len(_CHINESE))).mean()) >= 0.75

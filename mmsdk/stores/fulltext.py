@@ -16,10 +16,15 @@ VERSION = 1
 """Counts changes of how words are cut; an index made by another version is rebuilt by ``repair``."""
 _RUNS = re.compile(f"[{CJK}]+|[^\\W_{CJK}]+")
 _STOP_WORDS = """
-a about an and are as at be been but by can do does for from had has have how i if in into is it its me my no not of on
-or our so such that the their then there these they this to was we were what when where which who why will with would
-you your
+a about above after again against all also am among an and any are as at be because been before being below between both
+but by can cannot could did do does doing don down during each few for from further had has have having he her here hers
+herself him himself his how however i if in into is it its itself just may me might more most must my myself no nor not
+now of off on once only or other ought our ours ourselves out over own per s same shall she should so some such t than
+that the their theirs them themselves then there these they this those through to too toward towards under until up upon
+very via was we were what when where whether which while who whom why will with within without would you your yours
+yourself yourselves
 """
+"""English function words, after the list of the Snowball project."""
 _STOP = frozenset(_STOP_WORDS.split())
 _STOP_CJK = frozenset("的了和是在吗呢吧啊么")
 _MOST_WORDS = 512
