@@ -157,7 +157,7 @@ class OpenClipEncoder:
                 origin.name, pretrained=str(origin.file) if origin.file else None, device=self._device
             )
             return model.eval(), prepare, open_clip.get_tokenizer(self._tokenizer_name(origin.name))
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError, AssertionError) as error:
             raise ModelLoadError(f"{self.model} does not load in open_clip: {error}") from error
 
     def _tokenizer_name(self, name: str) -> str:

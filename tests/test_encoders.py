@@ -1,0 +1,239 @@
+"""Text, image and speech encoders with the bundled models: what they say of the world, and the contract."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Picture
+from PIL import ImageDraw
+
+from mmsdk import registry, weights
+from mmsdk.encoders import build, shared
+from mmsdk.encoders.batching import packed, shrinking, unit
+from mmsdk.encoders.text import _PROBES, TextEncoder, _forward
+from mmsdk.errors import DeviceMemoryError, ModelLoadError, SettingsError, UnsupportedModalityError
+from mmsdk.settings import Settings
+from mmsdk.testing import EncoderContract
+from mmsdk.types import Audio, Encoder, Image, Vectors
+
+
+@cache
+def encoder(position: int) -> Encoder:
+    return build(Settings())[position]
+
+
+def drawing(shape: str) -> Image:
+    """A flat drawing: an ``orange`` disc, or the ``keyboard`` of a computer."""
+    picture = Picture.new("RGB", (200, 200), "white")
+    draw = ImageDraw.Draw(picture)
+    if shape == "orange":
+        draw.ellipse((40, 40, 160, 160), fill=(255, 150, 0), outline=(200, 100, 0), width=3)
+    else:
+        for row in range(5):
+            for column in range(10):
+                left, top = 8 + column * 19, 50 + row * 20
+                draw.rectangle((left, top, left + 15, top + 16), fill=(40, 40, 45), outline="black")
+    return Image(np.asarray(picture))
+
+
+class TestTextContract(EncoderContract):
+    def encoder(self) -> Encoder:
+        return encoder(0)
+
+
+class TestImageContract(EncoderContract):
+    def encoder(self) -> Encoder:
+        return encoder(1)
+
+
+def test_the_three_share_one_space_and_one_object_a_process() -> None:
+    text, image, speech = build(Settings())
+    assert text.space == image.space == speech.space == "text:all-MiniLM-L6-v2"
+    assert (text.dimension, image.dimension, speech.dimension) == (384, 384, 384)
+    assert len({text.fingerprint, image.fingerprint, speech.fingerprint}) == 3
+    assert build(Settings())[0] is text
+    assert shared("text:all-MiniLM-L6-v2", Settings()) is text
+
+
+def test_fingerprint_and_dimension_need_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object) -> None:
+        raise AssertionError("the weights were loaded")
+
+    monkeypatch.setattr("mmsdk.encoders.text.SentenceTransformer", refuse)
+    made = TextEncoder(settings=Settings())
+    assert made.dimension == 384
+    assert made.fingerprint.startswith("text:all-MiniLM-L6-v2@")
+
+
+def test_vectors_are_those_of_sentence_transformers() -> None:
+    from sentence_transformers import SentenceTransformer
+
+    texts = ["Returns are free within 30 days.", "退货免费", "", "a " * 100]
+    folder = weights.resolve("all-MiniLM-L6-v2", settings=Settings())
+    reference = SentenceTransformer(str(folder), device="cpu").encode(texts, normalize_embeddings=True)
+    assert ((reference * encoder(0).encode(texts)).sum(axis=1) >= 0.999).all()
+
+
+def test_lower_precision_is_used_only_when_it_is_faithful(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = TextEncoder(settings=Settings(device="cpu"))
+    monkeypatch.setattr("mmsdk.encoders.text._native_half", lambda device: torch.bfloat16)
+    exact = _forward(made._loaded, list(_PROBES), None, None)
+    quick = _forward(made._loaded, list(_PROBES), None, torch.bfloat16)
+    faithful = bool((exact * quick).sum(axis=1).min() >= 0.999)
+    assert (made._precision is torch.bfloat16) == faithful
+    monkeypatch.setattr("mmsdk.encoders.text.FAITHFUL", 1.1)
+    strict = TextEncoder(settings=Settings(device="cpu"))
+    assert strict._precision is None
+
+
+def test_long_texts_are_cut_and_counted() -> None:
+    made = TextEncoder(settings=Settings())
+    made.encode(["short", "word " * 300, "字" * 300])
+    assert made.truncated == 2
+    made.encode(["word " * 1000])
+    assert made.truncated == 3
+
+
+def test_a_query_prompt_of_the_model_is_used(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    source = SentenceTransformer(str(weights.resolve("all-MiniLM-L6-v2", settings=Settings())), device="cpu")
+    source.prompts = {"query": "find the opposite of: ", "document": ""}
+    source.save(str(tmp_path / "prompted"))
+    made = TextEncoder(str(tmp_path / "prompted"), settings=Settings())
+    query, document = made.encode(["cold"], role="query"), made.encode(["cold"])
+    assert float((query * document).sum()) < 0.95
+    assert made.space == "text:prompted"
+    assert made.fingerprint != encoder(0).fingerprint
+
+
+def test_lone_surrogates_are_encoded() -> None:
+    assert np.isfinite(encoder(0).encode(["broken \ud800 text"])).all()
+
+
+def test_wrong_modalities_name_what_is_taken() -> None:
+    with pytest.raises(UnsupportedModalityError, match=r"takes text, but inputs\[1\] is image"):
+        encoder(0).encode(["good", drawing("orange")])
+    with pytest.raises(UnsupportedModalityError, match="takes image"):
+        encoder(1).encode(["text"])
+    with pytest.raises(UnsupportedModalityError, match="takes audio"):
+        encoder(2).encode(["text"])
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:x", "CPU"])
+def test_an_unknown_device_is_a_settings_error(device: str) -> None:
+    with pytest.raises(SettingsError, match="auto, cpu, cuda, cuda:N or mps"):
+        TextEncoder(settings=Settings(device=device)).encode(["text"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there_says_so() -> None:
+    with pytest.raises(ModelLoadError, match="0 CUDA devices; set device = auto"):
+        TextEncoder(settings=Settings(device="cuda")).encode(["text"])
+
+
+def test_a_folder_without_safetensors_does_not_load(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert", "hidden_size": 8}')
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04not weights")
+    with pytest.raises(ModelLoadError, match="does not load"):
+        TextEncoder(str(tmp_path), settings=Settings()).encode(["text"])
+
+
+def test_names_reach_the_encoders_through_the_registry() -> None:
+    made = registry.create("encoders", "text:all-MiniLM-L6-v2", settings=Settings())
+    assert isinstance(made, TextEncoder)
+
+
+def test_drawings_are_nearer_to_what_they_show() -> None:
+    names = encoder(0).encode(["an orange fruit", "a computer keyboard"])
+    orange, keyboard = encoder(1).encode([drawing("orange"), drawing("keyboard")]) @ names.T
+    assert orange[0] > orange[1]
+    assert keyboard[1] > keyboard[0]
+
+
+def test_photos_are_nearer_to_their_class(shared_data: Path) -> None:
+    """A floor well under the figure in docs/LOG.md, on 60 pictures of 10 classes."""
+    labels = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    pictures, truth = [], []
+    for position, label in enumerate(labels):
+        for file in sorted((shared_data / "img_cifar10").rglob(f"{label}_*.jpg"))[:6]:
+            with Picture.open(file) as picture:
+                pictures.append(Image(np.asarray(picture.convert("RGB"))))
+            truth.append(position)
+    near = (encoder(1).encode(pictures) @ encoder(0).encode(labels).T).argmax(axis=1)
+    assert len(truth) == 60
+    assert float((near == np.array(truth)).mean()) > 0.4
+
+
+def test_kept_class_vectors_that_are_damaged_are_made_again(tmp_path: Path) -> None:
+    from mmsdk.encoders.image import _keep, _kept
+
+    file = tmp_path / "derived" / "vectors.npy"
+    vectors: Vectors = np.eye(3, dtype=np.float32)
+    _keep(file, vectors)
+    again = _kept(file)
+    assert again is not None
+    assert (again == vectors).all()
+    file.write_bytes(file.read_bytes()[:-1] + b"\x01")
+    assert _kept(file) is None
+    assert _kept(tmp_path / "absent.npy") is None
+
+
+def test_silence_has_the_vector_of_the_empty_string() -> None:
+    silence = encoder(2).encode([Audio(np.zeros(8000, np.float32), 8000)])
+    assert float((silence @ encoder(0).encode([""]).T).min()) > 0.999
+    assert encoder(2).encode([]).shape == (0, 384)
+
+
+def test_speech_is_nearest_to_what_it_says(shared_data: Path) -> None:
+    from mmsdk.loaders import load
+
+    heard = encoder(2).encode([load(shared_data / "speech_clips" / "en" / "jfk.flac")])
+    near = heard @ encoder(0).encode(["what you can do for your country", "the price of a tent"]).T
+    assert near[0, 0] > near[0, 1] + 0.2
+
+
+def test_packing_keeps_every_position_once_within_the_budget() -> None:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 300, 500).tolist()
+    batches = packed(lengths, 2048)
+    assert sorted(position for batch in batches for position in batch) == list(range(500))
+    assert all(len(batch) * max(lengths[position] for position in batch) <= 2048 for batch in batches)
+    assert packed([], 10) == []
+    assert packed([50, 50], 10) == [[0], [1]]
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_keeps_its_order() -> None:
+    sizes: list[int] = []
+
+    def run(batch: list[int]) -> Vectors:
+        sizes.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return np.array([[float(position)] for position in batch], np.float32)
+
+    rows = shrinking(run, [5, 3, 9, 1, 7], "a model")  # type: ignore[arg-type]
+    assert rows[:, 0].tolist() == [5, 3, 9, 1, 7]
+    assert max(sizes[1:]) < 5
+
+    def never(batch: list[int]) -> Vectors:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(DeviceMemoryError, match="a model: the device has too little memory for one input"):
+        shrinking(never, [0, 1], "a model")  # type: ignore[arg-type]
+
+
+def test_other_errors_are_not_taken_for_memory() -> None:
+    def broken(batch: list[int]) -> Vectors:
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        shrinking(broken, [0, 1], "a model")  # type: ignore[arg-type]
+
+
+def test_rows_of_zeros_become_unit_vectors() -> None:
+    rows = unit(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
+    assert rows[1].tolist() == pytest.approx([0.6, 0.8])
+    assert np.linalg.norm(rows, axis=1).tolist() == pytest.approx([1.0, 1.0])
