@@ -22,9 +22,9 @@ from mmsdk.errors import (
     SettingsError,
 )
 from mmsdk.plugin import NAME, Plugin, Task
+from mmsdk.protocols import Closing
 from mmsdk.runtime import Runtime
 from mmsdk.settings import Settings
-from mmsdk.types import Closing
 
 _COLLECTIONS = ("add", "ask", "chat", "delete", "info", "reindex", "repair", "search", "verify")
 RESERVED = frozenset({*_COLLECTIONS, "config", "help", "models", "plugins", "serve", "transcribe", "ui"})

@@ -18,23 +18,10 @@ from mmsdk import answerability, encoders, lexicon, llms, recognizers
 from mmsdk.answerability import Candidate, Sentence
 from mmsdk.chunking import sentences
 from mmsdk.errors import UnsupportedModalityError
+from mmsdk.protocols import LLM, Encoder, Retriever
 from mmsdk.settings import Settings
 from mmsdk.support import judge
-from mmsdk.types import (
-    LLM,
-    Answer,
-    Audio,
-    Citation,
-    Content,
-    Encoder,
-    Filter,
-    Hit,
-    Image,
-    Message,
-    Query,
-    Retriever,
-    Usage,
-)
+from mmsdk.types import Answer, Audio, Citation, Content, Filter, Hit, Image, Message, Query, Usage
 
 SYSTEM = (
     "Answer the question in one or two short sentences with the words of the numbered sources. "

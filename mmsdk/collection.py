@@ -13,23 +13,21 @@ from mmsdk import encoders as all_encoders
 from mmsdk import filters, guard, registry
 from mmsdk.errors import EncoderMismatchError, InputError
 from mmsdk.ingestion import Ingestion, OnError, Progress, Recipe, encode, shown
+from mmsdk.protocols import Closing, Encoder, Store
 from mmsdk.search import Search
 from mmsdk.settings import Settings
 from mmsdk.types import (
     AddReport,
     Audio,
     Chunk,
-    Closing,
     Content,
     Document,
-    Encoder,
     Filter,
     Hit,
     Image,
     Locator,
     Part,
     Query,
-    Store,
     modality_of,
 )
 

@@ -16,22 +16,9 @@ import numpy as np
 from mmsdk import filters, guard, loaders, recognizers
 from mmsdk.chunking import chunks
 from mmsdk.errors import InputError, MissingDependencyError, MmsdkError, WeightsError
+from mmsdk.protocols import Encoder, Entry, Store, TextReader, Transcriber
 from mmsdk.settings import Settings
-from mmsdk.types import (
-    AddReport,
-    Audio,
-    Chunk,
-    Document,
-    Encoder,
-    Entry,
-    Failure,
-    Image,
-    Store,
-    TextReader,
-    Transcriber,
-    Vectors,
-    modality_of,
-)
+from mmsdk.types import AddReport, Audio, Chunk, Document, Failure, Image, Vectors, modality_of
 
 Progress = Callable[[str, int, int], None]
 """Called with a name, what is done and the total (0 when unknown)."""

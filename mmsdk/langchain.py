@@ -25,9 +25,10 @@ from pydantic import BaseModel
 
 from mmsdk.collection import Collection
 from mmsdk.errors import UnsupportedModalityError
+from mmsdk.protocols import Closing, Encoder
+from mmsdk.protocols import Retriever as MmsdkRetriever
 from mmsdk.settings import Settings
-from mmsdk.types import Audio, Chunk, Closing, Content, Encoder, Filter, Image, Modality, Role, Vectors
-from mmsdk.types import Retriever as MmsdkRetriever
+from mmsdk.types import Audio, Chunk, Content, Filter, Image, Modality, Role, Vectors
 
 PROBE = "The quick brown fox jumps over the lazy dog. 敏捷的棕色狐狸。"
 

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from mmsdk import encoders, loaders, recognizers, registry, weights
 from mmsdk.collection import Collection
 from mmsdk.errors import UnsupportedModalityError
+from mmsdk.protocols import LLM, Closing, Encoder, TextReader, Transcriber
 from mmsdk.settings import Settings
-from mmsdk.types import LLM, Audio, Closing, Encoder, Image, Part, TextReader, Transcriber, Transcript
+from mmsdk.types import Audio, Image, Part, Transcript
 
 T = TypeVar("T")
 

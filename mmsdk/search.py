@@ -12,8 +12,9 @@ from mmsdk import recognizers
 from mmsdk.chunking import CJK
 from mmsdk.errors import UnsupportedModalityError
 from mmsdk.fusion import DENSE, UNREAD, Fused, Ranking, fuse
+from mmsdk.protocols import Encoder, Store
 from mmsdk.settings import Settings
-from mmsdk.types import Audio, Content, Encoder, Filter, Hit, Modality, Store, modality_of
+from mmsdk.types import Audio, Content, Filter, Hit, Modality, modality_of
 
 CANDIDATES = 200
 """Every list is at least this long before fusion; chosen on CISI."""

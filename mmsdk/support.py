@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mmsdk import lexicon
 from mmsdk.answerability import Sentence
-from mmsdk.types import Encoder
+from mmsdk.protocols import Encoder
 
 LIKE = 0.6
 """Least cosine between a statement and the sentence that supports it."""

@@ -22,9 +22,10 @@ from mmsdk.errors import UnsupportedModalityError
 from mmsdk.llms import complete
 from mmsdk.llms.echo import Echo as ScriptedLLM
 from mmsdk.plugin import NAME, Plugin
+from mmsdk.protocols import LLM, Encoder
 from mmsdk.runtime import Runtime
 from mmsdk.stores.contract import StoreContract
-from mmsdk.types import LLM, Audio, Content, Delta, Encoder, Image, Message, Modality, Role, Vectors, modality_of
+from mmsdk.types import Audio, Content, Delta, Image, Message, Modality, Role, Vectors, modality_of
 
 __all__ = ["EncoderContract", "HashingEncoder", "LLMContract", "PluginContract", "ScriptedLLM", "StoreContract"]
 

@@ -14,9 +14,10 @@ from mmsdk.encoders import build, shared
 from mmsdk.encoders.batching import packed, shrinking, unit
 from mmsdk.encoders.text import _PROBES, TextEncoder, _forward
 from mmsdk.errors import DeviceMemoryError, ModelLoadError, SettingsError, UnsupportedModalityError
+from mmsdk.protocols import Encoder
 from mmsdk.settings import Settings
 from mmsdk.testing import EncoderContract
-from mmsdk.types import Audio, Encoder, Image, Vectors
+from mmsdk.types import Audio, Image, Vectors
 
 
 @cache

@@ -13,9 +13,10 @@ from safetensors.torch import save_file
 
 from mmsdk.encoders.open_clip import OpenClipEncoder, _repository
 from mmsdk.errors import ModelLoadError, UnsupportedModalityError, WeightsError
+from mmsdk.protocols import Encoder
 from mmsdk.settings import Settings
 from mmsdk.testing import EncoderContract
-from mmsdk.types import Audio, Content, Encoder, Image
+from mmsdk.types import Audio, Content, Image
 
 CONFIG = {
     "embed_dim": 32,

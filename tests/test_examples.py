@@ -9,9 +9,9 @@ from shutil import copytree
 import pytest
 
 from mmsdk.collection import Collection
+from mmsdk.protocols import Encoder
 from mmsdk.runtime import Runtime
 from mmsdk.testing import EncoderContract
-from mmsdk.types import Encoder
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "examples" / "data"

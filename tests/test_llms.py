@@ -14,8 +14,9 @@ from mmsdk.errors import GenerationError, ModelLoadError, PluginNotFoundError, U
 from mmsdk.llms.echo import Echo
 from mmsdk.llms.llamacpp import LlamaCpp
 from mmsdk.llms.streams import Emit, cut, pushed
+from mmsdk.protocols import LLM
 from mmsdk.settings import Settings
-from mmsdk.types import LLM, Audio, Delta, Image, Message, Usage
+from mmsdk.types import Audio, Delta, Image, Message, Usage
 
 FRUIT = Image(np.zeros((8, 8, 3), np.uint8))
 HELLO = [Message("user", "Say hello in one sentence.")]

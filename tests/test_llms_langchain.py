@@ -15,8 +15,9 @@ from pydantic import BaseModel, Field
 from mmsdk import llms, registry
 from mmsdk.errors import GenerationError, SettingsError, UnsupportedModalityError
 from mmsdk.llms.langchain import LangChainLLM
+from mmsdk.protocols import LLM
 from mmsdk.settings import Settings
-from mmsdk.types import LLM, Audio, Image, Message, Usage
+from mmsdk.types import Audio, Image, Message, Usage
 
 HELLO = [Message("system", "Be kind."), Message("assistant", "Yes?"), Message("user", "Hello")]
 

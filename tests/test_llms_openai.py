@@ -16,8 +16,9 @@ from pydantic import BaseModel
 from mmsdk import llms, registry
 from mmsdk.errors import GenerationError, UnsupportedModalityError
 from mmsdk.llms.openai import OpenAILLM
+from mmsdk.protocols import LLM
 from mmsdk.settings import Settings
-from mmsdk.types import LLM, Audio, Image, Message, Usage
+from mmsdk.types import Audio, Image, Message, Usage
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -14,8 +14,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from mmsdk import registry
 from mmsdk.errors import GenerationError, ModelLoadError, UnsupportedModalityError
 from mmsdk.llms.transformers import TransformersLLM
+from mmsdk.protocols import LLM
 from mmsdk.settings import Settings
-from mmsdk.types import LLM, Audio, Image, Message
+from mmsdk.types import Audio, Image, Message
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m.role }}|>"

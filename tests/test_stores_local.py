@@ -24,10 +24,11 @@ from mmsdk.errors import (
     EncoderMismatchError,
     LockedError,
 )
+from mmsdk.protocols import Entry
 from mmsdk.stores.indexes.exact import ExactIndex
 from mmsdk.stores.indexes.faiss import FaissIndex
 from mmsdk.stores.local import LocalStore
-from mmsdk.types import Chunk, Document, Entry, Locator, Vectors
+from mmsdk.types import Chunk, Document, Locator, Vectors
 
 ENCODERS = [{"space": "s", "dimension": 16, "fingerprint": "f", "modalities": ["text"]}]
 

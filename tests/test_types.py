@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from mmsdk.protocols import Closing
 from mmsdk.types import (
     AddReport,
     Answer,
     Audio,
     Chunk,
     Citation,
-    Closing,
     Document,
     Failure,
     Hit,

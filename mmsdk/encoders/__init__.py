@@ -7,8 +7,8 @@ from functools import cache
 from typing import cast
 
 from mmsdk import registry
+from mmsdk.protocols import Encoder
 from mmsdk.settings import Settings
-from mmsdk.types import Encoder
 from mmsdk.weights import model_name
 
 

@@ -26,9 +26,10 @@ from mmsdk import weights
 from mmsdk.encoders import shared
 from mmsdk.encoders.batching import check, packed, shrinking, unit
 from mmsdk.errors import ModelLoadError
+from mmsdk.protocols import Encoder
 from mmsdk.recognizers.devices import torch_device
 from mmsdk.settings import Settings
-from mmsdk.types import Content, Encoder, Image, Modality, Role, Vectors
+from mmsdk.types import Content, Image, Modality, Role, Vectors
 from mmsdk.weights import model_name
 
 DEFAULT_MODEL = "efficientnet-lite2"

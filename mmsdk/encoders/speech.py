@@ -8,9 +8,10 @@ from functools import cached_property
 
 from mmsdk.encoders import shared
 from mmsdk.encoders.batching import check
+from mmsdk.protocols import Encoder, Transcriber
 from mmsdk.recognizers import transcriber
 from mmsdk.settings import Settings
-from mmsdk.types import Audio, Content, Encoder, Modality, Role, Transcriber, Vectors
+from mmsdk.types import Audio, Content, Modality, Role, Vectors
 from mmsdk.weights import model_name
 
 

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from mmsdk import registry, weights
 from mmsdk.errors import GenerationError
+from mmsdk.protocols import LLM
 from mmsdk.settings import Settings
-from mmsdk.types import LLM, Message
+from mmsdk.types import Message
 
 Model = TypeVar("Model", bound=BaseModel)
 

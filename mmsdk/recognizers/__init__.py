@@ -11,8 +11,9 @@ from typing import TypeVar, cast
 
 from mmsdk import registry
 from mmsdk.errors import MissingDependencyError, MmsdkError, WeightsError
+from mmsdk.protocols import TextReader, Transcriber
 from mmsdk.settings import Settings
-from mmsdk.types import Audio, Box, Document, Failure, Image, Locator, Part, TextReader, Transcriber, Transcript
+from mmsdk.types import Audio, Box, Document, Failure, Image, Locator, Part, Transcript
 from mmsdk.weights import model_name
 
 Medium = TypeVar("Medium", Image, Audio)

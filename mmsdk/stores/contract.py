@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mmsdk.errors import InputError, InvalidFilterError
-from mmsdk.types import Chunk, Document, Entry, Image, Locator, Store, Vectors
+from mmsdk.protocols import Entry, Store
+from mmsdk.types import Chunk, Document, Image, Locator, Vectors
 
 
 class StoreContract:

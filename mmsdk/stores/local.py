@@ -21,13 +21,14 @@ import apsw
 
 from mmsdk.database import WriterLock, connect, damages, transaction
 from mmsdk.errors import CollectionError, CollectionNotFoundError, EncoderMismatchError, MmsdkError
+from mmsdk.protocols import Closing, Entry
 from mmsdk.settings import Settings
 from mmsdk.stores import manifest, reading, tables
 from mmsdk.stores.fulltext import expression
 from mmsdk.stores.indexes.exact import merged
 from mmsdk.stores.published import Indexes, revision_of
 from mmsdk.stores.writing import Changes
-from mmsdk.types import Chunk, Closing, Entry, Filter, Modality, Vectors
+from mmsdk.types import Chunk, Filter, Modality, Vectors
 
 log = logging.getLogger(__name__)
 

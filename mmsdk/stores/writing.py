@@ -8,10 +8,11 @@ import apsw
 import numpy as np
 
 from mmsdk.errors import CollectionError, InputError
+from mmsdk.protocols import Entry
 from mmsdk.stores.published import Shelf, revision_of
 from mmsdk.stores.reading import batches, shelves
 from mmsdk.stores.tables import WORDS, chunk_row, dumped, searchable
-from mmsdk.types import Chunk, Document, Entry, Modality, Vectors, modality_of
+from mmsdk.types import Chunk, Document, Modality, Vectors, modality_of
 
 _KINDS: tuple[Modality, ...] = ("text", "image")
 """What contents of chunks can be: recordings are kept as what was said in them."""

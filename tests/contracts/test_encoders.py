@@ -2,9 +2,10 @@
 
 import pytest
 
+from mmsdk.protocols import Encoder
 from mmsdk.runtime import Runtime
 from mmsdk.testing import EncoderContract, HashingEncoder
-from mmsdk.types import Content, Encoder, Modality
+from mmsdk.types import Content, Modality
 
 
 class TestHashingEncoder(EncoderContract):

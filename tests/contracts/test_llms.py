@@ -2,9 +2,9 @@
 
 import pytest
 
+from mmsdk.protocols import LLM
 from mmsdk.runtime import Runtime
 from mmsdk.testing import LLMContract, ScriptedLLM
-from mmsdk.types import LLM
 
 
 class TestScriptedLLM(LLMContract):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from mmsdk.protocols import Store
 from mmsdk.stores.local import LocalStore
 from mmsdk.testing import StoreContract
-from mmsdk.types import Store
 
 
 class TestLocalStore(StoreContract):

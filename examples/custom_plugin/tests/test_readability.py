@@ -5,8 +5,8 @@ from acme_readability import NgramEncoder, Readability, ScoreRequest
 
 from mmsdk import App, Settings
 from mmsdk.errors import InputError, SettingsError
+from mmsdk.protocols import Encoder
 from mmsdk.testing import EncoderContract, PluginContract
-from mmsdk.types import Encoder
 
 HARD = "Institutional intermediaries systematically overestimate macroeconomic volatility."
 
