@@ -12,8 +12,9 @@ from mmsdk.collection import Collection
 from mmsdk.errors import UnsupportedModalityError
 from mmsdk.llms.echo import Echo
 from mmsdk.llms.llamacpp import LlamaCpp
+from mmsdk.protocols import LLM
 from mmsdk.settings import Settings
-from mmsdk.types import LLM, Answer, Audio, Chunk, Filter, Hit, Image, Locator, Message, Query
+from mmsdk.types import Answer, Audio, Chunk, Filter, Hit, Image, Locator, Message, Query
 
 SETTINGS = Settings(offline=True)
 TEXTS = {
@@ -82,7 +83,7 @@ def test_an_llm_that_babbles_changes_nothing(lake: Collection, question: str, wa
     assert answer.status == "answered"
     assert wanted in answer.text
     assert "99" not in answer.text
-    assert {decision["action"] for decision in answer.trace["decisions"]} <= {"replaced", "quoted"}  # type: ignore[index, union-attr, call-overload]
+    assert {decision["action"] for decision in answer.trace["decisions"]} <= {"replaced", "quoted"}  # type: ignore[index, union-attr]
 
 
 def test_a_supported_sentence_is_kept_in_its_own_words(lake: Collection) -> None:

@@ -1,0 +1,152 @@
+"""Say what kind of answer a question wants, and what must stand in a sentence that gives it.
+
+``How much is ...?`` wants money, ``What colour ...?`` a colour, and so on, for English and Chinese. A question
+whose wording does not tell its kind can be answered by any sentence. The lists are closed and short: a kind is
+here only if its answers can be told by their wording.
+"""
+
+import re
+from dataclasses import dataclass
+
+DAYS = (
+    "mon(?:day)?|tue(?:s|sday)?|wed(?:nesday)?|thu(?:r|rs|rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?|"
+    "january|february|march|april|may|june|july|august|september|october|november|december"
+)
+COLOURS = (
+    "red|green|blue|yellow|orange|purple|violet|pink|brown|black|white|gr[ea]y|beige|sand|olive|navy|silver|"
+    "gold|golden|turquoise|teal|cream|khaki|maroon"
+)
+_UNITS = "seconds?|minutes?|mins?|hours?|days?|nights?|weeks?|months?|years?"
+_COUNTS = (
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|sixty|"
+    "ninety|hundred|dozen"
+)
+_FIGURES = "[\\d一二三四五六七八九十百千万两半几]"
+_BEGIN = r"^\W*(?:(?:and|but|so) )?"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Hold a kind of answer: ``asked`` matches questions that want it, ``given`` sentences that can give it."""
+
+    name: str
+    asked: re.Pattern[str]
+    given: re.Pattern[str]
+
+
+def wanted(question: str) -> Kind | None:
+    """Give the kind of answer a question wants, if its wording tells.
+
+    >>> kind = wanted("How much is a towel?")
+    >>> kind and (kind.name, bool(kind.given.search("Towels are white.")))
+    ('money', False)
+    """
+    return next((kind for kind in KINDS if kind.asked.search(question)), None)
+
+
+def _kind(name: str, asked: tuple[str, ...], given: tuple[str, ...]) -> Kind:
+    return Kind(name, re.compile("|".join(asked), re.IGNORECASE), re.compile("|".join(given), re.IGNORECASE))
+
+
+KINDS = (
+    _kind(
+        "phone",
+        (r"\b(?:phone|telephone|fax) number\b|\bhotline\b.*\?|\bnumber of (?:the )?(?:front|customer)", "电话|热线"),
+        (r"\d[\d\s()/-]{5,}\d",),
+    ),
+    _kind("mail", (r"\be-?mail address", "邮箱"), ("@",)),
+    _kind(
+        "money",
+        (
+            r"how much (?:is|are|was|does|do|would|for|to)\b(?!.*\b(?:weigh|hold|contain|produce)\b)",
+            r"\bwhat (?:does|do|did|would|will)\b.*\b(?:cost|charge|pay)\b",
+            r"\bwhat(?:'s| is| are| was) (?:the )?(?:\w+ )?(?:price|cost|fee|fare|charge|fine|deposit)s?\b",
+            "多少钱|价格|几元|怎么收费|售价|费用",
+        ),
+        (
+            r"[$€£¥￥]|\d ?%|\d+\.\d\d\b",
+            r"\b(?:euros?|dollars?|pounds?|pence|cents?|eur|usd|gbp|chf|cny|rmb|yuan|free|no charge|percent|price)\b",
+            "[元角块]|免费",
+        ),
+    ),
+    _kind(
+        "colour",
+        (r"\b(?:what|which) (?:\w+ )?colou?rs?\b|\bcolou?rs? (?:is|are|does|do)\b", "什么颜色|什么色|哪些颜色"),
+        (rf"\b(?:{COLOURS})\b", "[红绿蓝黄橙紫粉棕黑白灰银金]"),
+    ),
+    _kind(
+        "weight",
+        (r"\bweigh|\bweight\b|how heavy", "多重|重量|几斤"),
+        (r"\d\s?(?:k?g|kilos?|(?:kilo)?grams?|lbs?|pounds?|oz|ounces?|t|tons?|tonnes?)\b", "公斤|千克|克|斤|吨"),
+    ),
+    _kind(
+        "size",
+        (
+            r"how (?:big|large|tall|wide|deep|high|thick)\b",
+            r"\b(?:height|width|depth|dimensions|diameter)\b.*\?|\bwhat sizes?\b",
+            "多大|多高|多宽|多深|尺寸",
+        ),
+        (
+            r"\d\s?(?:m|cm|mm|km|(?:centi|milli|kilo)?met(?:re|er)s?|inch(?:es)?|feet|foot|ft|l|lit(?:re|er)s?|x|[mg]b)\b",
+            r"×|\b(?:small|medium|large|xs|xl|sizes?)\b",
+            "米|平方|升",
+        ),
+    ),
+    _kind(
+        "duration",
+        (
+            r"how (?:long|old|quickly|fast|soon|many (?:days|hours|minutes|weeks|months|years))\b",
+            "多久|多长时间|几天|几年|几个月|多少天",
+        ),
+        (
+            rf"\d|\b(?:{_COUNTS}|{_UNITS}|immediately|overnight|lifetime|forever|until|founded|built|since)\b",
+            rf"{_FIGURES}+\s?个?(?:年|月|天|日|周|星期|小时|分钟|秒)|当[天日]|即时",
+        ),
+    ),
+    _kind(
+        "time",
+        (
+            rf"{_BEGIN}(?:since |until |till )?when\b",
+            r"what (?:time|day|days|date|hours|year|month)\b|\b(?:opening|business) (?:hours|times)",
+            "什么时候|何时|几点|哪年|哪一年|哪天",
+        ),
+        (
+            r"\d{1,2}[:.]\d\d|\d\s?(?:am|pm|a\.m|p\.m|o'clock)|\b(?:1\d|20)\d\d\b",
+            rf"\b(?:{DAYS}|{_UNITS}|noon|midnight|morning|afternoon|evening|daily|every day|weekends?|weekdays?)s?\b",
+            r"\b(?:holidays?|today|tomorrow|spring|summer|autumn|winter|as soon|once|after|before|until)\b",
+            "[年月日时時点點周早晚午夜天]",
+        ),
+    ),
+    _kind(
+        "number",
+        (
+            r"how many\b|\bwhat (?:is|are) the (?:(?!order|serial)\w+ )?(?:number|maximum|minimum|limit|capacity)",
+            "多少(?!钱)|几(?!点|年|天|个月|元)",
+        ),
+        (
+            rf"\d|\b(?:{_COUNTS}|no limit|unlimited|half|all|once|twice|only|single)\b",
+            "[一二三四五六七八九十百千万两]",
+        ),
+    ),
+    _kind(
+        "person",
+        (rf"{_BEGIN}who(?:m|se)?\b|\bwhich (?:person|doctor|dentist|teacher)\b", "谁"),
+        (
+            r"(?-i:(?<=[a-z,;:] )[A-Z][a-z]|^[A-Z]\w+ [A-Z]\w+)",
+            r"\b(?:we|you|staff|team|customer|adult|parent|people|anyone|everyone|\w+er|\w+or|\w+ist|\w+ian)s?\b",
+            "[\u4e00-\u9fff]",
+        ),
+    ),
+    _kind(
+        "place",
+        (
+            rf"{_BEGIN}where\b|\bwhich (?:city|country|floor|street|address)\b|\bwhat is the address",
+            "哪里|哪儿|何处|什么地方|几楼|哪个城市",
+        ),
+        (
+            r"\b(?:in|into|at|on|near|next to|beside|behind|under|opposite|inside|outside|street|road|square|floor)\b",
+            "[在于省市县区路街楼层国州镇村处]",
+        ),
+    ),
+)
+"""The kinds, the narrower before the wider."""
