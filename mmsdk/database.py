@@ -64,7 +64,8 @@ def transaction(connection: apsw.Connection, *, write: bool = False) -> Iterator
         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         try:
             yield connection
-            connection.execute("COMMIT")
+            if write or connection.in_transaction:  # a damaged page ends a reading transaction
+                connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
