@@ -18,13 +18,11 @@ from mmsdk.search import Search
 from mmsdk.settings import Settings
 from mmsdk.types import (
     AddReport,
-    Audio,
     Chunk,
     Content,
     Document,
     Filter,
     Hit,
-    Image,
     Locator,
     Part,
     Query,
@@ -116,7 +114,7 @@ class Collection(Closing):
         document's source. Raises ``InputError`` and ``ValueError`` before anything is stored.
         """
         documents = _texts(texts, ids, metadata)
-        self._take(documents)
+        self._take(list({document.id: document for document in documents}.values()))
         return [document.id for document in documents]
 
     def update(self, id: str, metadata: Mapping[str, Any] | None = None, *, text: str | None = None) -> None:  # noqa: A002
@@ -251,7 +249,7 @@ def _store_of(path: str | Path) -> tuple[str, str]:
 
 
 def _parts(query: Query) -> list[Content]:
-    parts = [query] if isinstance(query, str | Image | Audio) else list(query)
+    parts = list(query) if isinstance(query, Sequence) and not isinstance(query, str) else [query]
     if not parts:
         raise ValueError("a question needs at least one part")
     for part in parts:
@@ -270,34 +268,39 @@ def _texts(
     ids: Sequence[str] | None,
     metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
 ) -> list[Document]:
-    """Check what ``add_texts`` got and give its documents."""
+    """Check what ``add_texts`` got and give a document for each."""
     if isinstance(texts, str):
         raise TypeError("add_texts takes a list of texts; put the one text in a list")
-    count = len(texts)
-    if ids is not None and len(ids) != count:
-        raise ValueError(f"{count} texts need {count} ids, not {len(ids)}")
-    described = [metadata or {}] * count if metadata is None or isinstance(metadata, Mapping) else list(metadata)
-    if len(described) != count:
-        raise ValueError(f"{count} texts need {count} metadata mappings, not {len(described)}")
-    documents: dict[str, Document] = {}
+    described = [metadata or {}] * len(texts) if metadata is None or isinstance(metadata, Mapping) else list(metadata)
+    for name, given in (("ids", ids), ("metadata mappings", described)):
+        if given is not None and len(given) != len(texts):
+            raise ValueError(f"{len(texts)} texts need {len(texts)} {name}, not {len(given)}")
+    documents = []
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"texts[{place}] is a {type(text).__name__}, not a string")
         checked = filters.check_metadata(described[place], f"metadata[{place}]")
-        name = _digest(text, place)[:32] if ids is None else ids[place]
+        name = _digest(text, f"texts[{place}]")[:32] if ids is None else _named(ids[place], place)
         source = checked.get("source")
-        documents[name] = text_document(text, name, source if isinstance(source, str) else f"text:{name}", checked)
-    return list(documents.values())
+        documents.append(text_document(text, name, source if isinstance(source, str) else f"text:{name}", checked))
+    return documents
+
+
+def _named(name: str, place: int) -> str:
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ValueError(f"ids[{place}] must be a string that is not empty, not {name!r}")
+    _digest(name, f"ids[{place}]")
+    return name
 
 
 def text_document(text: str, name: str, source: str, metadata: Mapping[str, Any]) -> Document:
     """Make a document of one text."""
     part = Part(text, Locator("characters", 0, len(text)))
-    return Document(name, (part,), source, _digest(text, 0), metadata)
+    return Document(name, (part,), source, _digest(text, "the text"), metadata)
 
 
-def _digest(text: str, place: int) -> str:
+def _digest(text: str, name: str) -> str:
     try:
         return hashlib.sha256(text.encode()).hexdigest()
     except UnicodeEncodeError as error:
-        raise InputError(f"texts[{place}] has a lone surrogate at character {error.start}") from error
+        raise InputError(f"{name} has a lone surrogate at character {error.start}") from error
