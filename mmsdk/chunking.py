@@ -22,6 +22,9 @@ _LINE_STARTS = re.compile(
 )
 _HEADING_LINE = re.compile(r"^#{1,6} .*\n", re.MULTILINE)
 
+_ENDS = (".", "!", "?", "。", "！", "？", "…")
+UTTERANCE = 80
+"""From this width on, a chunk of a transcript ends where a sentence does."""
 _MODALITIES: dict[str, Modality] = {"transcript": "audio", "ocr": "image"}
 
 
@@ -159,7 +162,14 @@ class _Packer:
                     path = self._path(before=start)
                 stop = last
                 only_headings = only_headings and is_heading
+                if block.locator.kind == "seconds" and self._is_said(start, stop):
+                    yield from self._draft(start, stop, path)
+                    start = stop
         yield from self._draft(start, stop, path)
+
+    def _is_said(self, start: int, stop: int) -> bool:
+        """Say whether enough was said for a chunk of speech, which is kept short so that its seconds are narrow."""
+        return self._width(start, stop) >= UTTERANCE and self.text[start:stop].rstrip().endswith(_ENDS)
 
     def _width(self, start: int, stop: int) -> int:
         return self.widths[stop] - self.widths[start]

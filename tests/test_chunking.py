@@ -141,6 +141,13 @@ def test_transcripts_are_joined_with_their_seconds_and_modality() -> None:
     assert {chunk.modality for chunk in found} == {"audio"}
 
 
+def test_speech_is_cut_at_sentences_so_that_its_seconds_are_narrow() -> None:
+    said = [f" This is sentence number {n} of a rather long recording." for n in range(6)]
+    parts = tuple(Part(text, Locator("seconds", 4.0 * n, 4.0 * n + 4), "transcript") for n, text in enumerate(said))
+    found = list(chunks(document(parts)))
+    assert [(chunk.locator.start, chunk.locator.stop) for chunk in found] == [(0.0, 8.0), (8.0, 16.0), (16.0, 24.0)]
+
+
 def test_a_picture_gives_itself_and_its_text_with_the_box_around() -> None:
     picture = Part(Image(np.zeros((40, 60, 3), np.uint8)), Locator("image", box=(0, 0, 60, 40)), "picture")
     lines = (
