@@ -24,7 +24,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from mmsdk.collection import Collection
-from mmsdk.evaluation import Estimate, hits, ndcg
+from mmsdk.evaluation import Estimate, hits, ndcg, paired_bootstrap
 from mmsdk.settings import Settings
 from mmsdk.types import Hit
 
@@ -183,8 +183,15 @@ def report(task: Task, runs: Mapping[str, Run]) -> None:
     figures = {name: figure(run, task.judged) for name, run in runs.items()}
     for name, value in figures.items():
         print(f"  {name:12s} {'hit@5' if chinese else 'nDCG@10'} {value}")
+    for name in runs.keys() - {"hybrid"}:
+        print(f"  hybrid minus {name}: {signed(paired_bootstrap(figures['hybrid'].samples, figures[name].samples))}")
     if task.name == "cranfield":
         print(f"  hybrid, 0 as relevant: {figure(runs['hybrid'], cranfield(zeros=1).judged)}")
+
+
+def signed(difference: Estimate) -> str:
+    """Write a difference with its 95 % interval."""
+    return f"{difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,14 @@ from typing import Any
 from mmsdk.filters import All, Among, Any_, Exists, Node, Not, Ordered, Scalar
 
 _SIGNS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
-_TYPES = {str: "item.type = 'text'", float: "item.type IN ('integer', 'real')"}
+_TYPES = {
+    "text": "= 'text'",
+    "number": "IN ('integer', 'real')",
+    "null": "= 'null'",
+    "true": "= 'true'",
+    "false": "= 'false'",
+}
+_BOOLEANS = (("true", True), ("false", False))
 
 
 @dataclass
@@ -36,15 +43,14 @@ class Conditions:
             case Any_(parts):
                 return self._joined(parts, " OR ", "0")
             case Not(part):
-                return f"NOT ({self.sql(part)})"
+                return f"NOT ifnull({self.sql(part)}, 0)"
             case Exists(keys):
-                return "1" if self._own(keys) else f"json_type({self.column}, {self._bound(_path(keys))}) IS NOT NULL"
+                return "1" if self._own(keys) else f"{self._type(keys)} IS NOT NULL"
             case Among(keys, values):
                 return self._among(keys, values)
             case Ordered(keys, operator, bound):
-                kind = _TYPES[str if isinstance(bound, str) else float]
-                before, after = self._items(keys)
-                return f"{before} {kind} AND item.value {_SIGNS[operator]} {self._bound(bound)}{after}"
+                kind = "text" if isinstance(bound, str) else "number"
+                return self._any(keys, kind, f"{_SIGNS[operator]} ?", bound)
 
     def _joined(self, parts: Sequence[Node], word: str, empty: str) -> str:
         return "(" + word.join(self.sql(part) for part in parts) + ")" if parts else empty
@@ -53,49 +59,44 @@ class Conditions:
         found = []
         if None in values:
             if not self._own(keys):
-                found.append(f"json_type({self.column}, {self._bound(_path(keys))}) IS NULL")
-            found.append(self._any(keys, "item.type = 'null'"))
-        found += [self._any(keys, f"item.type = '{name}'") for name, flag in _BOOLEANS if _has(values, flag)]
+                found.append(f"{self._type(keys)} IS NULL")
+            found.append(self._any(keys, "null"))
+        found += [self._any(keys, name) for name, flag in _BOOLEANS if any(value is flag for value in values)]
         numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
         texts = [value for value in values if isinstance(value, str)]
-        for kind, listed in ((_TYPES[float], numbers), (_TYPES[str], texts)):
-            if listed:
-                before, after = self._items(keys)
-                packed = self._bound(json.dumps(listed, ensure_ascii=False))
-                found.append(f"{before} {kind} AND item.value IN (SELECT value FROM json_each({packed})){after}")
+        for kind, listed in (("number", numbers), ("text", texts)):
+            if len(listed) == 1:
+                found.append(self._any(keys, kind, "= ?", listed[0]))
+            elif listed:
+                packed = json.dumps(listed, ensure_ascii=False)
+                found.append(self._any(keys, kind, "IN (SELECT value FROM json_each(?))", packed))
         return "(" + " OR ".join(found) + ")" if found else "0"
 
-    def _any(self, keys: tuple[str, ...], condition: str) -> str:
-        before, after = self._items(keys)
-        return f"{before} {condition}{after}"
-
-    def _items(self, keys: tuple[str, ...]) -> tuple[str, str]:
-        """Wrap a condition on ``item``: the scalar at the keys, or each element of the list there."""
+    def _any(self, keys: tuple[str, ...], kind: str, compared: str = "", *bound: Any) -> str:
+        """Say that the scalar at the keys, or an element of the list there, is of a kind and compares."""
         path = _path(keys)
-        if self._own(keys):
-            expression = self.reserved[keys[0]]
-            own = f"CASE WHEN json_type({self.column}, {self._bound(path)}) IS NULL THEN "
-            own += f"json_array({expression}) ELSE {self.column} END"
-            steps = f"json_each({own}, CASE WHEN json_type({self.column}, {self._bound(path)}) IS NULL THEN '$' "
-            steps += f"ELSE {self._bound(path)} END)"
-        else:
-            steps = f"json_each({self.column}, {self._bound(path)})"
-        plain = f"ifnull(json_type({self.column}, {self._bound(path)}), '') <> 'object'"
-        return f"EXISTS (SELECT 1 FROM {steps} AS item WHERE {plain} AND", ")"
+        test = f"AND {{}} {compared}" if compared else ""
+        cases = []
+        if self._own(keys) and kind == "text":
+            cases.append(f"{self._type(keys)} IS NULL {test.format(self.reserved[keys[0]])}")
+            self.values += bound
+        cases.append(f"{self._type(keys)} {_TYPES[kind]}")
+        if compared:
+            cases[-1] += " " + test.format(f"json_extract({self.column}, ?)")
+            self.values += (path, *bound)
+        cases.append(
+            f"{self._type(keys)} = 'array' AND EXISTS (SELECT 1 FROM json_each({self.column}, ?) AS item "
+            f"WHERE item.type {_TYPES[kind]} {test.format('item.value')})"
+        )
+        self.values += (path, *bound)
+        return "(" + " OR ".join(cases) + ")"
+
+    def _type(self, keys: tuple[str, ...]) -> str:
+        self.values.append(_path(keys))
+        return f"json_type({self.column}, ?)"
 
     def _own(self, keys: tuple[str, ...]) -> bool:
         return len(keys) == 1 and keys[0] in self.reserved
-
-    def _bound(self, value: Any) -> str:
-        self.values.append(value)
-        return "?"
-
-
-_BOOLEANS = (("true", True), ("false", False))
-
-
-def _has(values: Sequence[Scalar], flag: bool) -> bool:
-    return any(value is flag for value in values)
 
 
 def _path(keys: Sequence[str]) -> str:

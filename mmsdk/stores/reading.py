@@ -44,7 +44,7 @@ def names(connection: apsw.Connection, wanted: Sequence[int]) -> dict[int, str]:
 
 def words(connection: apsw.Connection, expression: str, k: int, *, among: Condition | None) -> list[tuple[int, float]]:
     """Give the ``k`` best (chunk number, BM25, higher is better)."""
-    chosen, values = ("", ()) if among is None else (f"AND rowid IN ({among[0]})", among[1])
+    chosen, values = ("", ()) if among is None else (f"AND +rowid IN ({among[0]})", among[1])
     sql = f"SELECT rowid, rank FROM words WHERE words MATCH ? {chosen} ORDER BY rank LIMIT ?"
     rows = connection.execute(sql, (expression, *values, k))
     return [(int(number), -float(rank)) for number, rank in rows]
