@@ -131,7 +131,7 @@ class Collection(Closing):
         if text is not None:
             kept = {**(found[0].metadata if found else {}), **checked}
             source = found[0].source if found else f"text:{name}"
-            self._take([text_document(text, name, source, kept)])
+            self._take([text_document(text, name, source=source, metadata=kept)])
         elif checked:
             self.store.update(name, checked)
 
@@ -282,7 +282,8 @@ def _texts(
         checked = filters.check_metadata(described[place], f"metadata[{place}]")
         name = _digest(text, f"texts[{place}]")[:32] if ids is None else _named(ids[place], place)
         source = checked.get("source")
-        documents.append(text_document(text, name, source if isinstance(source, str) else f"text:{name}", checked))
+        source = source if isinstance(source, str) else f"text:{name}"
+        documents.append(text_document(text, name, source=source, metadata=checked))
     return documents
 
 
@@ -293,7 +294,7 @@ def _named(name: str, place: int) -> str:
     return name
 
 
-def text_document(text: str, name: str, source: str, metadata: Mapping[str, Any]) -> Document:
+def text_document(text: str, name: str, *, source: str, metadata: Mapping[str, Any]) -> Document:
     """Make a document of one text."""
     part = Part(text, Locator("characters", 0, len(text)))
     return Document(name, (part,), source, _digest(text, "the text"), metadata)
