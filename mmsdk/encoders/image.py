@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -137,7 +138,7 @@ class ImageEncoder:
         network: nn.Module = create_model(ARCHITECTURE, pretrained=False)
         try:
             network.load_state_dict(_renamed(torch.load(file, map_location="cpu", weights_only=True), network))
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, UnpicklingError) as error:
             raise ModelLoadError(f"{file} does not load as {ARCHITECTURE}: {error}") from error
         device = torch_device(self.settings.device)
         return network.eval().to(device).to(memory_format=torch.channels_last)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import open_clip
@@ -157,7 +158,7 @@ class OpenClipEncoder:
                 origin.name, pretrained=str(origin.file) if origin.file else None, device=self._device
             )
             return model.eval(), prepare, open_clip.get_tokenizer(self._tokenizer_name(origin.name))
-        except (OSError, RuntimeError, ValueError, KeyError, AssertionError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError, AssertionError, UnpicklingError) as error:
             raise ModelLoadError(f"{self.model} does not load in open_clip: {error}") from error
 
     def _tokenizer_name(self, name: str) -> str:

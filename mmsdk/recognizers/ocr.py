@@ -11,6 +11,7 @@ from statistics import median
 import numpy as np
 import onnxruntime
 import rapidocr
+from numpy.typing import NDArray
 from rapidocr.utils.output import RapidOCROutput
 
 from mmsdk.errors import DecodeError
@@ -19,6 +20,9 @@ from mmsdk.types import Box, Image, Locator, Part
 
 CONFIDENCE = 0.7
 """Lines below it are left out: mostly ornaments and scripts the model does not know."""
+
+NARROWEST = 8
+"""Largest ratio of the sides of what the engine sees."""
 
 Line = tuple[Box, str]
 
@@ -50,7 +54,7 @@ class RapidOCR:
     def _lines(self, image: Image) -> list[Line]:
         if not image.pixels.size:
             return []
-        blue_first = np.ascontiguousarray(image.pixels[:, :, ::-1])
+        blue_first = np.ascontiguousarray(_widened(image.pixels)[:, :, ::-1])
         try:
             with self._running:
                 found = self._engine(blue_first)
@@ -69,6 +73,14 @@ class RapidOCR:
         wanted = self.settings.device == "auto" or self.settings.device.startswith("cuda")
         cuda = wanted and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
         return rapidocr.RapidOCR(params={"Global.log_level": "critical", "EngineConfig.onnxruntime.use_cuda": cuda})
+
+
+def _widened(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pad narrow strips at the right or bottom: the engine scales the short side up, whatever the long one becomes."""
+    height, width = pixels.shape[:2]
+    least = max(height, width) // NARROWEST
+    missing = ((0, max(0, least - height)), (0, max(0, least - width)), (0, 0))
+    return np.pad(pixels, missing, mode="edge")
 
 
 def _box(corners: np.ndarray, width: int, height: int) -> Box:

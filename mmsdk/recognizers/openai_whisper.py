@@ -4,9 +4,11 @@ Has no voice activity detection; Whisper's own thresholds keep most silence out.
 """
 
 import threading
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 import whisper
@@ -73,9 +75,13 @@ class OpenAIWhisper:
             raise WeightsError(f"{root / self.model}.pt is not there and offline is set; use it once with a network")
         try:
             name = str(file) if file.is_file() else self.model
-            return whisper.load_model(name, device=torch.device(device), download_root=str(root))
-        except (OSError, RuntimeError, KeyError, TypeError) as error:
+            network = whisper.load_model(name, device=torch.device(device), download_root=str(root))
+        except (OSError, RuntimeError, KeyError, TypeError, UnpicklingError) as error:
             raise ModelLoadError(f"{self.model} does not load in openai-whisper: {error}") from error
+        with warnings.catch_warnings():  # it leaves the file of its vocabulary open, once
+            warnings.simplefilter("ignore", ResourceWarning)
+            whisper.tokenizer.get_tokenizer(network.is_multilingual, num_languages=network.num_languages)
+        return network
 
 
 def _is_spoken(piece: dict[str, float]) -> bool:

@@ -4,7 +4,7 @@ Has no voice activity detection, and reports no probability of the language.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,14 @@ from mmsdk.settings import Settings
 from mmsdk.types import Audio, Segment, Transcript
 
 DEFAULT_MODEL = "openai/whisper-large-v3-turbo"
+_DECODING: Mapping[str, Any] = {
+    "task": "transcribe",
+    "num_beams": 1,
+    "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
+    "compression_ratio_threshold": 1.35,  # of tokens, as transformers counts; 2.4 of characters in other engines
+    "logprob_threshold": -1.0,
+    "no_speech_threshold": 0.6,
+}
 
 
 class TransformersWhisper:
@@ -47,7 +55,7 @@ class TransformersWhisper:
         if not samples.any():
             return Transcript(())
         sound = {"raw": samples, "sampling_rate": RATE}
-        said: Any = self._pipeline(sound, return_timestamps=True, return_language=True)
+        said: Any = self._pipeline(sound, return_timestamps=True, return_language=True, generate_kwargs=dict(_DECODING))
         segments, language = [], ""
         for piece in said["chunks"]:
             start, stop = piece["timestamp"]
