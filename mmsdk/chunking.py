@@ -135,6 +135,7 @@ class _Packer:
         self.text = "".join(contents)
         ends = list(accumulate(len(content) for content in contents))
         starts = [0, *ends[:-1]]
+        self.base = int(group[0].locator.start or 0)
         self.blocks = [
             _Block(start, stop, part.kind, part.locator) for start, stop, part in zip(starts, ends, group, strict=True)
         ]
@@ -249,7 +250,7 @@ class _Packer:
             return replace(first, stop=touched[-1].stop)
         if first.kind == "image":
             return replace(first, box=box, start=None, stop=None)
-        return replace(first, box=box, start=start, stop=stop)
+        return replace(first, box=box, start=self.base + start, stop=self.base + stop)
 
 
 def _union(boxes: Sequence[Box]) -> Box | None:

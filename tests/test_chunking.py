@@ -159,6 +159,17 @@ def test_a_picture_gives_itself_and_its_text_with_the_box_around() -> None:
     assert (text.text, text.modality, text.locator.box) == ("SALE\n-20 %", "image", (5, 6, 40, 20))
 
 
+def test_text_after_a_picture_keeps_its_place() -> None:
+    picture = Part(Image(np.zeros((4, 6, 3), np.uint8)), Locator("image", box=(0, 0, 6, 4)), "picture")
+    before, after = tiled([("Before it.\n\n", "paragraph"), ("After it.", "paragraph")])
+    whole = document((before, picture, after))
+    found = [chunk for chunk in chunks(whole) if chunk.modality == "text"]
+    assert [whole.text[int(c.locator.start or 0) : int(c.locator.stop or 0)] for c in found] == [
+        "Before it.",
+        "After it.",
+    ]
+
+
 def test_a_scanned_page_is_kept_as_a_picture_only_when_nothing_was_read() -> None:
     scan = Part(Image(np.zeros((4, 6, 3), np.uint8)), Locator("page", number=1, box=(0, 0, 6, 4)), "page")
     line = Part("Text\n", Locator("page", 0, 5, number=1, box=(1, 1, 3, 2)), "ocr")

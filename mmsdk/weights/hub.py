@@ -18,7 +18,7 @@ _OTHER_RUNTIMES = ("onnx/*", "openvino/*", "coreml/*")
 _PICKLE_MARKS = (b"PK\x03\x04", b"\x80")
 
 
-def download(model: Source, folder: Path, revision: str, tell: Progress) -> tuple[str, dict[str, str]]:
+def download(model: Source, folder: Path, *, revision: str, tell: Progress) -> tuple[str, dict[str, str]]:
     """Download the wanted files of a repository; give its revision and the SHA-256 it publishes."""
     try:
         from huggingface_hub import HfApi, snapshot_download
