@@ -43,6 +43,8 @@ worst covered word, the share found word for word, named things not in the sente
 nowhere, and one over the number of words."""
 SYNONYM = 0.9
 """How near two words are that the list of synonyms names together; the same word is 1."""
+LETTERS = 0.8
+"""How near a pair of CJK characters is to a text that has both of them, but not side by side."""
 VETOES = ("kind_missing", "missing_specific", "missing_names")
 """Features that rule a sentence out: no price where one was asked for, another day, a name that no one mentions."""
 CLOSEST = 12
@@ -212,7 +214,9 @@ class _Close:
 
 def _missing(names: set[str], there: Mapping[str, str]) -> int:
     """Count names that do not occur, not even at the beginning of a longer word (``Mac`` in ``macOS``)."""
-    return sum(not any(term.startswith(name) or lexicon.synonyms(name, term) for term in there) for name in names)
+    meanings = lexicon.meanings(there)
+    absent = [name for name in names if not any(term.startswith(name) for term in there)]
+    return sum(not meanings & lexicon.meanings([name]) for name in absent)
 
 
 class _Synonyms:
@@ -235,15 +239,15 @@ class _Synonyms:
     def to(self, others: Mapping[str, str]) -> NDArray[np.float64]:
         """Give for each question term its nearness to the nearest of ``others``."""
         columns = [self.rows[term] for term in others if term in self.rows]
-        letters = set("".join(others))
+        letters, meanings = set("".join(others)), lexicon.meanings(others)
         best = []
         for row, term in enumerate(self.terms):
             if term in others:
                 best.append(1.0)
-            elif any(lexicon.synonyms(term, other) for other in others):
+            elif meanings & lexicon.meanings([term]):
                 best.append(SYNONYM)
             elif lexicon.is_cjk(term):
-                best.append(0.5 * float(np.mean([letter in letters for letter in term])))
+                best.append(LETTERS * float(np.mean([letter in letters for letter in term])))
             else:
                 best.append(float(np.clip(self.cosines[row, columns].max(), 0, 1)) if columns else 0.0)
         return np.array(best)

@@ -73,7 +73,7 @@ class Assistant:
         llm: LLM | None = None,
         *,
         settings: Settings | None = None,
-        k: int = 12,
+        k: int = 8,
         threshold: float | None = None,
     ) -> None:
         self.retriever = retriever

@@ -129,6 +129,14 @@ KINDS = (
         ),
     ),
     _kind(
+        "papers",
+        (
+            r"\bwhat (?:do|must|should|shall|can) (?:i|we|one|you) (?:have to |need to )?(?:bring|show|present)\b",
+            "带什么|带哪些|出示什么",
+        ),
+        (r"\b(?:bring|show|present|need|require|with|must)\w*\b", "带|携|持|出示|凭|提供"),
+    ),
+    _kind(
         "person",
         (rf"{_BEGIN}who(?:m|se)?\b|\bwhich (?:person|doctor|dentist|teacher)\b", "谁"),
         (

@@ -7,7 +7,7 @@ counts as content.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import pairwise
@@ -112,10 +112,10 @@ def _groups() -> dict[str, frozenset[int]]:
     return {term: frozenset(places) for term, places in groups.items()}
 
 
-def synonyms(term: str, other: str) -> bool:
-    """Tell whether two terms, as ``content`` gives them, stand in one line of ``words.json``."""
+def meanings(terms: Iterable[str]) -> set[int]:
+    """Give the lines of synonyms in ``words.json`` that hold any of these terms, as ``content`` gives them."""
     groups = _groups()
-    return bool(groups.get(term, frozenset()) & groups.get(other, frozenset()))
+    return {place for term in terms for place in groups.get(term, ())}
 
 
 def number(written: str) -> str:
@@ -152,14 +152,9 @@ def names(text: str) -> set[str]:
     return found
 
 
-def neighbours(text: str, figure: str) -> set[str]:
-    """Give the nearest content before and after each place where a number stands in a text."""
-    order = [term for word in tokens(text) for term in _terms(word)]
-    found = set()
-    for place, term in enumerate(order):
-        if term == figure:
-            found.update(order[max(0, place - 1) : place] + order[place + 1 : place + 2])
-    return {term for term in found if not term[0].isdigit()}
+def sequence(text: str) -> list[str]:
+    """Give the content of a text in order, with its repetitions."""
+    return list(_terms(text))
 
 
 def negated(text: str) -> bool:

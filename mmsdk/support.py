@@ -5,7 +5,8 @@ replaced by a quotation, but what it accepts says nothing that the passage does 
 wording only; it does not know whether the passage is true.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mmsdk import lexicon
@@ -14,8 +15,8 @@ from mmsdk.protocols import Encoder
 
 LIKE = 0.6
 """Least cosine between a statement and the sentence that supports it."""
-OVERLAP = 0.8
-"""Least share of the content of a statement that must stand in the sentence that supports it."""
+_PIECE = re.compile(r"[;；|\n]")
+_COLUMN = re.compile(r"[^:：]{1,60}[:：](?=\s)")
 
 
 @dataclass(frozen=True)
@@ -57,31 +58,52 @@ def _share(said: set[str], sentence: Sentence) -> float:
 
 def _problem(statement: str, said: set[str], sentence: Sentence) -> str:
     """Name what keeps a sentence from supporting a statement, empty if nothing does."""
-    there = set(lexicon.content(sentence.text))
-    about = there | set(lexicon.content(sentence.context))
+    about = set(lexicon.content(f"{sentence.text}\n{sentence.context}"))
     for name, values, known in (
         ("number", lexicon.numbers(statement), lexicon.numbers(sentence.text)),
         ("name", lexicon.names(statement), about),
-        ("limit", lexicon.relations(statement), lexicon.relations(sentence.text)),
         ("specific", lexicon.specific(statement), lexicon.specific(sentence.text)),
+        ("word", said, about),
     ):
         if values - known:
-            return f"{name} {', '.join(sorted(values - known))} not in the passage"
+            return f"{name} {', '.join(sorted(values - known)[:5])} not in the passage"
+    if statement.rstrip().endswith(("?", "？")):
+        return "a question"
     if lexicon.negated(statement) != lexicon.negated(sentence.text):
         return "negation differs"
-    if len(said & about) < OVERLAP * len(said) or len(said & there) < OVERLAP * len(said) - 1:
-        return f"words not in the passage: {', '.join(sorted(said - about)[:5])}"
-    return _misattributed(statement, sentence.text)
+    if lexicon.relations(statement) != lexicon.relations(sentence.text):
+        return "limits differ"
+    if not _in_order(statement, sentence.text):
+        return "the order of its words differs"
+    return _misattributed(statement, said, sentence.text)
 
 
-def _misattributed(statement: str, passage: str) -> str:
-    """Name a number whose neighbour in the passage is not in the statement: 40 of ``the stove costs 40``."""
-    said = set(lexicon.content(statement))
+def _in_order(statement: str, passage: str) -> bool:
+    """Tell whether the words that both have follow each other alike, so that nobody swaps buyer and seller."""
+    there = lexicon.sequence(passage)
+    known = set(there)
+    rest = iter(there)
+    return all(term in rest for term in lexicon.sequence(statement) if term in known)
+
+
+def _misattributed(statement: str, said: set[str], passage: str) -> str:
+    """Name a number that the statement took from its owner: 100 of ``a bed of 100 cm``, 40 of ``Child: 40``."""
     for figure in lexicon.numbers(statement):
-        neighbours = lexicon.neighbours(passage, figure)
-        if neighbours and not neighbours & said:
-            return f"{figure} belongs to {', '.join(sorted(neighbours))} in the passage"
+        owners = [owner for piece in _PIECE.split(passage) for owner in _owners(piece, figure)]
+        if owners and all(owner - said for owner in owners):
+            return f"{figure} belongs to {', '.join(sorted(owners[0] - said))} in the passage"
     return ""
+
+
+def _owners(piece: str, figure: str) -> Iterator[set[str]]:
+    """Give the words that each place of a number belongs to: its neighbours, or the name of its column."""
+    terms = lexicon.sequence(piece)
+    column = _COLUMN.match(piece)
+    for place, term in enumerate(terms):
+        if term == figure:
+            before = lexicon.sequence(column.group()) if column else terms[max(0, place - 1) : place]
+            near = {*before, *terms[place + 1 : place + 2]}
+            yield {word for word in near if not word[0].isdigit()}
 
 
 def _cosine(statement: str, sentence: Sentence, encoder: Encoder) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mmsdk import encoders
+from mmsdk.answerability import split
 from mmsdk.assistant import Assistant
 from mmsdk.collection import Collection
 from mmsdk.errors import UnsupportedModalityError
@@ -14,6 +15,7 @@ from mmsdk.llms.echo import Echo
 from mmsdk.llms.llamacpp import LlamaCpp
 from mmsdk.protocols import LLM
 from mmsdk.settings import Settings
+from mmsdk.support import judge
 from mmsdk.types import Answer, Audio, Chunk, Filter, Hit, Image, Locator, Message, Query
 
 SETTINGS = Settings(offline=True)
@@ -220,3 +222,29 @@ def test_nothing_found_and_nothing_heard(tmp_path: Path) -> None:
     answer = assistant(empty).ask(silence)
     assert answer.status == "not_in_sources"
     assert answer.trace["heard"] == [""]
+
+
+@pytest.mark.parametrize(
+    ("passage", "statement", "supported"),
+    [
+        (
+            "The single room has 14 square metres and one bed of 100 cm.",
+            "The single room is 14 square metres and 100 cm.",
+            False,
+        ),
+        ("The single room has 14 square metres and one bed of 100 cm.", "The single room has 14 square metres.", True),
+        ("Room: Weir; Half day: 220; Full day: 380", "The Weir room is 220 for the full day.", False),
+        ("The mill was built in 1911 by the engineer Gustav Brandt.", "The mill was built by Gustav Brandt.", True),
+        ("Brook Ltd bought Alder Inc in 2020.", "Alder Inc bought Brook Ltd in 2020.", False),
+        ("The sauna is open every day except Monday.", "The sauna is open every day.", False),
+        ("Returns are possible within 45 days.", "Are returns possible within 45 days?", False),
+        ("机场接送服务每车四十五欧元，最多可坐三人。", "机场接送服务每车四十五欧元。", True),
+        ("机场接送服务每车四十五欧元，最多可坐三人。", "机场接送多少钱？", False),
+    ],
+)
+def test_a_statement_is_supported_only_by_the_same_words_in_the_same_order(
+    passage: str, statement: str, supported: bool
+) -> None:
+    chunk = Chunk("c", "d", passage, passage, "text", Locator("characters", 0, len(passage)), source="a.md")
+    encoder = encoders.shared("text:all-MiniLM-L6-v2", Settings.load())
+    assert judge(statement, split([Hit(chunk, 1.0)]), encoder=encoder).supported == supported

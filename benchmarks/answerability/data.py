@@ -21,12 +21,16 @@ SHARED = Path(os.environ.get("MMSDK_SHARED_DATA", HERE.parents[2] / "shared" / "
 
 @dataclass(frozen=True)
 class Case:
-    """A question over a document; ``gold`` is a pattern of the answering sentence, empty when there is none."""
+    """A question over a document.
+
+    ``gold`` is a pattern of the answering sentence, empty when there is none; ``removed`` says that there was one.
+    """
 
     place: str
     question: str
     gold: str
     hits: tuple[Hit, ...]
+    removed: bool = False
 
 
 def document(name: str, text: str) -> Document:
@@ -72,7 +76,7 @@ def invented(encoder: Encoder, file: Path = HERE / "invented.md") -> Iterator[Ca
                     raise ValueError(f"{place}: {gold!r} is not in the text")
                 yield Case(place, question, re.escape(gold), retrieve(question, [whole], encoder=encoder))
                 rest = document(place, without(text, gold))
-                yield Case(place, question, "", retrieve(question, [rest], encoder=encoder))
+                yield Case(place, question, "", retrieve(question, [rest], encoder=encoder), removed=True)
 
 
 def library(encoder: Encoder) -> Iterator[Case]:
@@ -91,7 +95,7 @@ def _refuse(failure: Failure) -> None:
     raise ValueError(f"{failure.source} was not read: {failure.reason}")
 
 
-def dstc9(encoder: Encoder, *, entities: int = 60, questions: int = 6) -> Iterator[Case]:
+def dstc9(encoder: Encoder, *, entities: int = 30, questions: int = 6) -> Iterator[Case]:
     """Give hotels and restaurants of DSTC9: answers as running text, then without all answers to like questions."""
     generator = np.random.default_rng(9)
     knowledge = json.loads((SHARED / "cs_dstc9_kb" / "knowledge.json").read_text("utf-8"))
@@ -117,7 +121,7 @@ def dstc9(encoder: Encoder, *, entities: int = 60, questions: int = 6) -> Iterat
                 yield Case(name, question, re.escape(gold), retrieve(question, [document(name, text)], encoder=encoder))
 
 
-def cmrc(encoder: Encoder, *, paragraphs: int = 120) -> Iterator[Case]:
+def cmrc(encoder: Encoder, *, paragraphs: int = 40) -> Iterator[Case]:
     """Give Chinese paragraphs of CMRC 2018 (trial), with and without the sentence that answers."""
     data = json.loads((SHARED / "zh_cmrc2018" / "cmrc2018_trial.json").read_text("utf-8"))["data"]
     for article in data[:paragraphs]:
