@@ -28,9 +28,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	@$(BIN)/python examples/demo.py
 
-# The quick tier: every behaviour, with the real models.
+# The quick tier: every behaviour, with the real models. What the documentation shows is run by check.
 test: install
-	$(BIN)/pytest -m "not soak and not gpu" -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -m "not soak and not gpu" -n $(WORKERS) --dist loadfile $(RUNS_DOCS:%=--ignore %)
 
 # The long tier: kill loops, fuzzing, histories, large streams.
 soak: install
@@ -43,7 +43,7 @@ check: install
 	$(BIN)/lint-imports
 	$(BIN)/deptry mmsdk
 	$(BIN)/python -m docs.generate --check
-	$(BIN)/pytest $(RUNS_DOCS)
+	$(BIN)/pytest $(RUNS_DOCS) -n $(WORKERS) --dist loadfile
 
 bench: install
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
