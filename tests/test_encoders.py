@@ -77,16 +77,17 @@ def test_vectors_are_those_of_sentence_transformers() -> None:
     assert ((reference * encoder(0).encode(texts)).sum(axis=1) >= 0.999).all()
 
 
-def test_lower_precision_is_used_only_when_it_is_faithful(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = TextEncoder(settings=Settings(device="cpu"))
+def test_lower_precision_is_used_only_when_it_is_faithful_and_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmsdk.encoders.text._native_half", lambda device: torch.bfloat16)
+    made = TextEncoder(settings=Settings(device="cpu"))
     exact = _forward(made._loaded, list(_PROBES), None, None)
     quick = _forward(made._loaded, list(_PROBES), None, torch.bfloat16)
-    faithful = bool((exact * quick).sum(axis=1).min() >= 0.999)
-    assert (made._precision is torch.bfloat16) == faithful
-    monkeypatch.setattr("mmsdk.encoders.text.FAITHFUL", 1.1)
-    strict = TextEncoder(settings=Settings(device="cpu"))
-    assert strict._precision is None
+    assert 0.999 <= (exact * quick).sum(axis=1).min() < 1
+    for faithful, seconds, chosen in ((0.999, 1.0, torch.bfloat16), (0.999, 3.0, None), (1.1, 1.0, None)):
+        monkeypatch.setattr("mmsdk.encoders.text.FAITHFUL", faithful)
+        monkeypatch.setattr(made, "_seconds", lambda half, seconds=seconds: seconds if half else 2.0)
+        made.__dict__.pop("_precision", None)
+        assert made._precision is chosen
 
 
 def test_long_texts_are_cut_and_counted() -> None:
