@@ -11,7 +11,8 @@ from PIL import ImageDraw, ImageFont
 from mmsdk.errors import WeightsError
 from mmsdk.protocols import TextReader, Transcriber
 from mmsdk.recognizers import reader, recognize, transcriber
-from mmsdk.recognizers.ocr import RapidOCR, reading_order
+from mmsdk.recognizers.layout import reading_order
+from mmsdk.recognizers.ocr import RapidOCR
 from mmsdk.settings import Settings
 from mmsdk.types import Audio, Document, Image, Locator, Part, Segment, Transcript
 
@@ -89,6 +90,22 @@ def test_two_columns_are_read_one_after_the_other_and_a_title_first() -> None:
 def test_the_cells_of_a_table_stay_in_their_rows() -> None:
     cells = [((x, y, x + 40, y + 10), f"{name}{y}") for y in (0, 20, 40) for x, name in ((200, "price"), (0, "item"))]
     assert [text for _, text in reading_order(cells)] == ["item0 price0", "item20 price20", "item40 price40"]
+
+
+def test_cells_with_long_texts_of_all_lengths_stay_in_their_rows() -> None:
+    widths = [310, 150, 260, 95, 290, 120]
+    cells = [((0, y, width, y + 10), f"item {y}") for y, width in zip(range(0, 120, 20), widths, strict=True)]
+    cells += [((350, y, 350 + w, y + 10), f"what {y}") for y, w in zip(range(0, 120, 20), widths[::-1], strict=True)]
+    assert [text for _, text in reading_order(cells)] == [f"item {y} what {y}" for y in range(0, 120, 20)]
+
+
+def test_a_caption_between_columns_does_not_tear_them() -> None:
+    lines = [
+        ((x, y, x + 200, y + 10), f"{name} {y}") for x, name in ((0, "left"), (250, "right")) for y in range(0, 600, 20)
+    ]
+    caption = ((190, 300, 260, 310), "caption")
+    read = [text for _, text in reading_order([*lines, caption])]
+    assert [text for text in read if text != "caption"] == [text for _, text in lines]
 
 
 def test_a_wide_piece_among_others_stays_in_its_line() -> None:
