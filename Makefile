@@ -46,7 +46,13 @@ check: install
 	$(BIN)/pytest $(RUNS_DOCS) -n $(WORKERS) --dist loadfile
 
 bench: install
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	$(BIN)/python -m benchmarks.import_time
+	$(BIN)/python -m benchmarks.answers examples/data benchmarks/shop_questions.jsonl
+	$(BIN)/python -m benchmarks.retrieval cranfield cmrc-dev
+	$(BIN)/python -m benchmarks.zero_shot_images
+	$(BIN)/python -m benchmarks.speech_wer
+	$(BIN)/python -m benchmarks.encode_throughput
+	$(BIN)/python -m benchmarks.risk_coverage
 
 docs: install
 	$(BIN)/python -m docs.generate
