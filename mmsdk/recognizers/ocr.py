@@ -28,13 +28,12 @@ NARROWEST = 8
 class RapidOCR:
     """Read the lines of text in pictures, in reading order: columns from the left, lines from the top.
 
-        Pieces of one line (the cells of a table row) are one part, and every part ends with a line feed.
+    Pieces of one line (the cells of a table row) are one part, and every part ends with a line feed.
 
-        >>> import numpy as np
-        >>> from mmsdk.recognizers.layout import Line, reading_order
-    from mmsdk.settings import Settings
-        >>> RapidOCR(settings=Settings()).read([Image(np.full((40, 60, 3), 255, np.uint8))])
-        [[]]
+    >>> import numpy as np
+    >>> from mmsdk.settings import Settings
+    >>> RapidOCR(settings=Settings()).read([Image(np.full((40, 60, 3), 255, np.uint8))])
+    [[]]
     """
 
     def __init__(self, model: str | None = None, *, settings: Settings) -> None:
