@@ -21,6 +21,7 @@ from mmsdk.kinds import COLOURS, DAYS
 _WORD = re.compile(rf"[{CJK}]+|\d+(?:[.,:]\d+)*%?|[^\W\d_][\w+-]*(?:['’]\w+)*", re.UNICODE)
 _IS_CJK = re.compile(f"[{CJK}]")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_MODEL = re.compile(r" (\d+)\b(?![.:]\d)")  # the number in a name such as "Breeze 3"
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _WORDS: dict[str, Any] = json.loads(files("mmsdk").joinpath("words.json").read_text("utf-8"))
 _LIGHT = frozenset(_WORDS["light"].split())  # how a thing is asked or said, not what it is about
@@ -149,6 +150,7 @@ def names(text: str) -> set[str]:
             continue
         if coded or upper or (word[0].isupper() and not begins):
             found.add(stem(word.casefold()))
+            found.update(number(figure.group(1)) for figure in [_MODEL.match(text, match.end())] if figure)
     return found
 
 
