@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
 from mmsdk.types import (
+    JSON,
     Audio,
     Chunk,
     Content,
@@ -170,6 +171,22 @@ class Store(Protocol):
 
     def search_text(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
         """Give the ``k`` best (chunk id, BM25 score, higher is better) by full text."""
+        ...
+
+    def vectors(self, space: str, ids: Sequence[str]) -> Vectors:
+        """Give the vectors of chunks in a space, in order; a row of NaN where there is none."""
+        ...
+
+    def modalities(self, ids: Sequence[str]) -> Mapping[str, Modality]:
+        """Give chunk id to modality, without the missing ones."""
+        ...
+
+    def note(self, name: str, value: JSON) -> None:
+        """Keep a small fact about the collection, such as its calibration, beside the data; durable on return."""
+        ...
+
+    def noted(self, name: str) -> JSON:
+        """Give what was noted under a name, ``None`` when nothing was."""
         ...
 
     def count(self, where: Filter | None = None) -> int:

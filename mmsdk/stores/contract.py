@@ -73,6 +73,23 @@ class StoreContract:
             assert store.search("contract", _unit(1), 5, kind="image")[0][0][0] == "p"
             assert store.search("contract", _unit(1), 5, kind="text") == [[]]
 
+    def test_vectors_modalities_and_notes_are_given_back(self) -> None:
+        entries = _entries(3, 2)
+        with closing(self.store()) as store:
+            store.upsert(entries)
+            rows = store.vectors("contract", ["d2-1", "absent", "d0-0"])
+            assert np.allclose(rows[0], entries[2].vectors["contract"][1], atol=1e-6)
+            assert np.isnan(rows[1]).all()
+            assert np.allclose(rows[2], entries[0].vectors["contract"][0], atol=1e-6)
+            assert store.vectors("contract", []).shape == (0, 8)
+            assert store.modalities(["d0-0", "absent", "d1-1"]) == {"d0-0": "text", "d1-1": "text"}
+            assert store.noted("calibration") is None
+            store.note("calibration", {"low": 0.25, "名": ["中文", None]})
+            store.note("calibration", {"low": 0.5, "名": ["中文", None]})
+            assert store.noted("calibration") == {"low": 0.5, "名": ["中文", None]}
+            assert store.noted("other") is None
+            assert store.count() == 6
+
     def test_search_is_exact_under_filters(self) -> None:
         entries = _entries(200, 1)
         matrix = np.concatenate([entry.vectors["contract"] for entry in entries])

@@ -28,7 +28,7 @@ from mmsdk.stores.fulltext import expression
 from mmsdk.stores.indexes.exact import merged
 from mmsdk.stores.published import Indexes, revision_of
 from mmsdk.stores.writing import Changes
-from mmsdk.types import Chunk, Filter, Modality, Vectors
+from mmsdk.types import JSON, Chunk, Filter, Modality, Vectors
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +153,26 @@ class LocalStore(Closing):
             rows = reading.words(connection, words, k, among=condition)
             names = reading.names(connection, [number for number, _ in rows])
         return [(names[number], score) for number, score in rows]
+
+    def vectors(self, space: str, ids: Sequence[str]) -> Vectors:
+        """Give the vectors of chunks in a space, in order; a row of NaN where there is none."""
+        with self._reading() as connection:
+            return reading.vectors(connection, space, ids)
+
+    def modalities(self, ids: Sequence[str]) -> Mapping[str, Modality]:
+        """Give chunk id to modality, without the missing ones."""
+        with self._reading(check=False) as connection:
+            return reading.modalities_of(connection, ids)
+
+    def note(self, name: str, value: JSON) -> None:
+        """Keep a small fact about the collection beside the data; durable on return."""
+        with self._writing() as changes:
+            changes.note(name, value)
+
+    def noted(self, name: str) -> JSON:
+        """Give what was noted under a name, ``None`` when nothing was."""
+        with self._reading(check=False) as connection:
+            return reading.noted(connection, name)
 
     def count(self, where: Filter | None = None) -> int:
         """Count chunks."""

@@ -13,7 +13,7 @@ from mmsdk.stores.conditions import Conditions
 from mmsdk.stores.indexes.exact import Numbers
 from mmsdk.stores.published import Shelf
 from mmsdk.stores.tables import CHUNK, RESERVED, chunk_of, vectors_of
-from mmsdk.types import Chunk, Filter
+from mmsdk.types import JSON, Chunk, Filter, Modality, Vectors
 
 Condition = tuple[str, tuple[Any, ...]]
 """A query for the numbers of the chunks that pass, and its parameters."""
@@ -65,6 +65,36 @@ def modalities(connection: apsw.Connection) -> dict[str, int]:
     """Count chunks by modality."""
     rows: list[Any] = connection.execute("SELECT modality, count(*) FROM chunks GROUP BY modality").fetchall()
     return dict(rows)
+
+
+def modalities_of(connection: apsw.Connection, ids: Sequence[str]) -> dict[str, Modality]:
+    """Give chunk id to modality."""
+    sql = "SELECT id, modality FROM chunks WHERE id IN (SELECT value FROM json_each(?))"
+    rows: list[Any] = connection.execute(sql, (json.dumps(list(ids)),)).fetchall()
+    return dict(rows)
+
+
+def vectors(connection: apsw.Connection, space: str, ids: Sequence[str]) -> Vectors:
+    """Give the vectors of chunks in a space, in order; a row of NaN where there is none."""
+    known = shelves(connection, space)
+    rows = np.full((len(ids), known[0].dimension), np.nan, np.float32)
+    places = {name: place for place, name in enumerate(ids)}
+    for shelf in known:
+        found: list[Any] = connection.execute(
+            f"SELECT c.id, v.vector FROM vectors_{shelf.number} AS v JOIN chunks AS c ON c.number = v.chunk "
+            "WHERE c.id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(ids)),),
+        ).fetchall()
+        if found:
+            rows[[places[name] for name, _ in found]] = vectors_of([blob for _, blob in found], shelf.dimension)
+    return rows
+
+
+def noted(connection: apsw.Connection, name: str) -> JSON:
+    """Give what was noted under a name."""
+    row = connection.execute("SELECT value FROM state WHERE name = ?", (f"note.{name}",)).fetchone()
+    found: JSON = None if row is None else json.loads(str(row[0]))
+    return found
 
 
 def batches(connection_of: Any, rows: int) -> Iterator[tuple[list[int], list[Chunk]]]:

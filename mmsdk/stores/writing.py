@@ -12,7 +12,7 @@ from mmsdk.protocols import Entry
 from mmsdk.stores.published import Shelf, revision_of
 from mmsdk.stores.reading import batches, shelves
 from mmsdk.stores.tables import WORDS, chunk_row, dumped, searchable
-from mmsdk.types import Chunk, Document, Modality, Vectors, modality_of
+from mmsdk.types import JSON, Chunk, Document, Modality, Vectors, modality_of
 
 _KINDS: tuple[Modality, ...] = ("text", "image")
 """What contents of chunks can be: recordings are kept as what was said in them."""
@@ -99,6 +99,10 @@ class Changes:
             "UPDATE chunks SET metadata = ? WHERE number = ?", [(_merged(row[1], metadata), row[0]) for row in rows]
         )
         return len(rows)
+
+    def note(self, name: str, value: JSON) -> None:
+        """Keep a small fact about the collection."""
+        self._run("INSERT OR REPLACE INTO state VALUES (?, ?)", f"note.{name}", json.dumps(value, ensure_ascii=False))
 
     def make_shelves(self, encoders: Sequence[Mapping[str, Any]]) -> list[Shelf]:
         """Make shelves, not used by searches yet, for the spaces and kinds of content of the encoders."""
