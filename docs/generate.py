@@ -27,6 +27,7 @@ HOUSE = DOCS.parent / "mmsdk"
 MODULES = (
     *("types", "settings", "errors", "registry", "loaders", "chunking", "encoders", "recognizers", "llms"),
     *("filters", "collection", "assistant", "guard", "evaluation", "weights", "database", "langchain"),
+    *("langchain.embeddings", "langchain.vectorstore", "langchain.retriever", "langchain.tools"),
     *("runtime", "plugin", "app", "testing"),
 )
 NOTE = "<!-- Written by docs/generate.py (make docs). Change the code, not this file. -->\n"
@@ -147,8 +148,9 @@ def reference() -> str:
         "",
     ]
     for name in MODULES:
-        package = HOUSE / name / "__init__.py"
-        tree = ast.parse((package if package.exists() else HOUSE / f"{name}.py").read_text("utf-8"))
+        place = HOUSE.joinpath(*name.split("."))
+        package = place / "__init__.py"
+        tree = ast.parse((package if package.exists() else place.with_suffix(".py")).read_text("utf-8"))
         lines += [f"## mmsdk.{name}", "", *_docstring(tree)]
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):

@@ -36,7 +36,9 @@ def test_modules_and_functions_are_short() -> None:
 def test_functions_take_few_parameters_and_the_rest_by_name() -> None:
     many = []
     for place, node in _nodes(SOURCES):
-        if not isinstance(node, Function) or place.startswith("mmsdk/langchain.py"):  # LangChain's own signatures
+        if not isinstance(node, Function) or place.startswith(
+            "mmsdk/langchain/vectorstore.py"
+        ):  # LangChain's own signatures
             continue
         given = node.args
         positional = [a.arg for a in (*given.posonlyargs, *given.args) if a.arg not in ("self", "cls")]
