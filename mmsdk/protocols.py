@@ -1,4 +1,4 @@
-"""What an encoder, a recognizer, an LLM, a retriever and a store must offer.
+"""What an encoder, a scorer, a recognizer, an LLM, a retriever and a store must offer.
 
 Nothing has to inherit from these protocols. ``mmsdk.testing`` has a suite for each that checks an
 implementation; the values they exchange are in ``mmsdk.types``.
@@ -7,6 +7,9 @@ implementation; the values they exchange are in ``mmsdk.types``.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mmsdk.types import (
     JSON,
@@ -54,6 +57,15 @@ class Encoder(Protocol):
 
     def encode(self, inputs: Sequence[Content], *, role: Role = "document") -> Vectors:
         """Encode ``inputs`` in order; float32 ``[len(inputs), dimension]``, rows of unit L2 norm."""
+        ...
+
+
+@runtime_checkable
+class PairScorer(Protocol):
+    """Score pairs of texts by reading both together."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """Score pairs of a question and a text in order; float32 ``[len(pairs)]``, higher for a better match."""
         ...
 
 

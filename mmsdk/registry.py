@@ -1,7 +1,7 @@
 """Find encoders, recognizers, loaders, stores, LLMs and plugins by name through entry points.
 
-The groups are ``mmsdk.encoders``, ``mmsdk.recognizers``, ``mmsdk.loaders``, ``mmsdk.stores``,
-``mmsdk.llms`` and ``mmsdk.plugins``; what mmsdk brings itself is declared in the same way in its
+The groups are ``mmsdk.encoders``, ``mmsdk.scorers``, ``mmsdk.recognizers``, ``mmsdk.loaders``,
+``mmsdk.stores``, ``mmsdk.llms`` and ``mmsdk.plugins``; what mmsdk brings itself is declared in the same way in its
 pyproject.toml. An entry point written ``name = "module:object [extra]"`` names the extra that its
 libraries come with. The registry imports nothing until a name is asked for and knows nothing of
 what the objects do.
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from mmsdk.errors import MissingDependencyError, PluginConflictError, PluginLoadError, PluginNotFoundError
 
-Group = Literal["encoders", "recognizers", "loaders", "stores", "llms", "plugins"]
+Group = Literal["encoders", "scorers", "recognizers", "loaders", "stores", "llms", "plugins"]
 
 
 def offers(group: Group) -> dict[str, list[EntryPoint]]:

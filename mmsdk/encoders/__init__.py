@@ -7,7 +7,7 @@ from functools import cache
 from typing import cast
 
 from mmsdk import registry
-from mmsdk.protocols import Encoder
+from mmsdk.protocols import Encoder, PairScorer
 from mmsdk.settings import Settings
 from mmsdk.weights import model_name
 
@@ -24,10 +24,15 @@ def build(settings: Settings) -> tuple[Encoder, ...]:
 
 def shared(name: str, settings: Settings) -> Encoder:
     """Give the encoder of a registry name such as ``open_clip:ViT-B-32``, one object a process and settings."""
-    return cast(Encoder, _made(name, settings.model_dump_json()))
+    return cast(Encoder, _made("encoders", name, settings.model_dump_json()))
+
+
+def scorer(name: str, settings: Settings) -> PairScorer:
+    """Give the scorer of a registry name, such as ``cross`` or ``cross:BAAI/bge-reranker-base``, one a process."""
+    return cast(PairScorer, _made("scorers", name, settings.model_dump_json()))
 
 
 @cache
-def _made(name: str, settings: str) -> object:
+def _made(group: registry.Group, name: str, settings: str) -> object:
     chosen = Settings.model_validate_json(settings)
-    return registry.create("encoders", name, pins=chosen.pins, settings=chosen)
+    return registry.create(group, name, pins=chosen.pins, settings=chosen)
