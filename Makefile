@@ -14,6 +14,7 @@ RUNS_DOCS := tests/test_docs.py tests/test_examples.py
 
 install: $(STAMP)
 	@$(BIN)/mmsdk models fetch
+	@$(BIN)/mmsdk models fetch en-core-web-sm
 
 # A virtual environment without the stamp was left half-made: it is made anew (pip keeps what it downloaded).
 $(STAMP): pyproject.toml constraints.txt
@@ -41,7 +42,7 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/deptry mmsdk
+	$(BIN)/deptry mmsdk plugins
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/pytest $(RUNS_DOCS) -n $(WORKERS) --dist loadfile
 

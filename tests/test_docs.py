@@ -19,11 +19,17 @@ from sybil.document import Document
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 import mmsdk
+import mmsdk_finance
 from mmsdk.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.is_file()]
-MODULES = ["mmsdk", *(module.name for module in pkgutil.walk_packages(mmsdk.__path__, "mmsdk."))]
+PACKAGES = (mmsdk, mmsdk_finance)
+MODULES = [
+    name
+    for package in PACKAGES
+    for name in (package.__name__, *(m.name for m in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")))
+]
 LINK = r"\]\((?!https?:|#)([^)#\s]+)"
 ELSEWHERE = ("make", "git", "cd", "pip", "export", "docker")
 

@@ -1,0 +1,312 @@
+"""Where news comes from: feeds, JSON lines, CSV, folders, standard input, texts, recordings, pictures.
+
+Everything becomes an ``Item`` or a ``Rejected`` with its reason; a bad item never stops the good ones. Sources do
+not know the watch list, and remember nothing: what was seen before is the monitor's to know.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mmsdk import loaders, read_text, transcribe
+from mmsdk.errors import InputError, MmsdkError
+from mmsdk.loaders.fetch import fetch
+from mmsdk.loaders.folders import files
+from mmsdk.settings import Settings
+from mmsdk_finance.feeds import read_feed
+from mmsdk_finance.items import Item, Kind, Rejected, checked, moment
+
+Found = Item | Rejected
+MOST_BYTES = 1 << 20
+"""Size of one line or record."""
+_FEED_BYTES = 20 << 20
+_SOUND = {".mp3", ".wav", ".flac", ".ogg", ".m4a", ".mp4", ".opus"}
+_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tiff"}
+_FEEDS = {".rss", ".atom", ".xml"}
+_TURN = 600
+"""Characters of a transcript that make one item."""
+_FIELDS = ("id", "text", "source", "event", "arrival", "kind", "author", "url", "language", "about")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Say how sources are read.
+
+    ``columns`` maps fields of an item (text, event, id, source, ...) to columns or keys of the source; a field that
+    is not mapped is looked for under its own name. ``kind`` and ``source`` hold for items that name none. With
+    ``replay`` an item arrives at its event time, otherwise now.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    kind: Kind = "news"
+    source: str = ""
+    replay: bool = False
+    settings: Settings | None = None
+
+    def __post_init__(self) -> None:
+        unknown = set(self.columns) - set(_FIELDS)
+        if unknown:
+            raise InputError(f"columns maps {', '.join(sorted(unknown))}; the fields are {', '.join(_FIELDS)}")
+
+
+def read(source: str | Path, reading: Reading | None = None) -> Iterator[Found]:
+    """Read a file, a folder, an http(s) address of a feed, or ``-`` for standard input, as it comes.
+
+    Files are taken by suffix: .jsonl, .csv, .rss .atom .xml, recordings, pictures; any other is one item of text.
+    Raises ``InputError`` when the source is not there; what is wrong within it is given as ``Rejected``.
+    """
+    reading = reading or Reading()
+    if str(source) == "-":
+        yield from _checked(_lines(sys.stdin.buffer, "stdin", reading))
+    elif str(source).startswith(("http://", "https://")):
+        yield from _checked(_address(str(source), reading))
+    elif Path(source).is_dir():
+        for path, error in files(Path(source)):
+            yield from [Rejected(path.name, "decode", str(error))] if error else _file(path, reading)
+    elif Path(source).exists():
+        yield from _file(Path(source), reading)
+    else:
+        raise InputError(f"there is no file, folder or address {str(source)!r}")
+
+
+def records(rows: Iterable[Mapping[str, Any]], reading: Reading | None = None) -> Iterator[Found]:
+    """Make items of mappings, for example of a JSON body that was pushed."""
+    reading = reading or Reading()
+    yield from _checked(_item(row, reading.source or "push", reading) for row in rows)
+
+
+def replay(
+    items: Iterable[Found], speed: float = float("inf"), *, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[Found]:
+    """Give items in the order of their event time, ``speed`` times as fast as they happened; all at once if infinite.
+
+    They are held in memory to be put in order. Raises ``ValueError`` for a speed that is not positive.
+    """
+    if not speed > 0:
+        raise ValueError(f"speed must be positive, not {speed}")
+    held = list(items)
+    yield from (one for one in held if isinstance(one, Rejected))
+    before: datetime | None = None
+    for item in sorted((one for one in held if isinstance(one, Item)), key=lambda item: item.event):
+        if before is not None and item.event > before:
+            sleep((item.event - before).total_seconds() / speed)
+        before = item.event
+        yield item
+
+
+class Follower:
+    """Look at sources again and again: files that grew or changed, folders, feeds.
+
+    Of JSON lines only what was appended is read. ``every`` and ``every_feed`` are seconds between two looks.
+    """
+
+    def __init__(self, sources: Iterable[str | Path], reading: Reading, *, every: float = 2, every_feed: float = 60):
+        self.sources = [str(source) for source in sources]
+        self.reading = reading
+        self.every, self.every_feed = every, every_feed
+        self._seen: dict[Path, tuple[int, int]] = {}
+        self._next: dict[str, float] = {}
+
+    def poll(self) -> Iterator[Found]:
+        """Give what is new since the last look; an address that cannot be fetched gives one ``Rejected``."""
+        for source in self.sources:
+            if source.startswith(("http://", "https://")):
+                if time.monotonic() >= self._next.get(source, 0.0):
+                    self._next[source] = time.monotonic() + self.every_feed
+                    yield from read(source, self.reading)
+            elif Path(source).is_dir():
+                for path, _ in files(Path(source)):
+                    yield from self._changed(path)
+            elif Path(source).exists():
+                yield from self._changed(Path(source))
+
+    def _changed(self, path: Path) -> Iterator[Found]:
+        size, stamp = path.stat().st_size, path.stat().st_mtime_ns
+        before, last = self._seen.get(path, (0, 0))
+        if (size, stamp) == (before, last):
+            return
+        if path.suffix.lower() not in (".jsonl", ".ndjson"):
+            yield from read(path, self.reading)
+            self._seen[path] = (size, stamp)
+            return
+        with path.open("rb") as file:
+            file.seek(before if size >= before else 0)
+            yield from _checked(_lines(file, path.name, self.reading, whole=True))
+            self._seen[path] = (file.tell(), stamp)
+
+
+def _checked(found: Iterable[Found]) -> Iterator[Found]:
+    for one in found:
+        yield checked(one) if isinstance(one, Item) else one
+
+
+def _file(path: Path, reading: Reading) -> Iterator[Found]:
+    suffix = path.suffix.lower()
+    try:
+        if suffix in (".jsonl", ".ndjson"):
+            with path.open("rb") as file:
+                yield from _checked(_lines(file, path.name, reading))
+        elif suffix == ".csv":
+            yield from _checked(_table(path, reading))
+        elif suffix in _FEEDS:
+            yield from _checked(_feed(_bytes(path), reading.source or path.stem, reading))
+        elif suffix in _SOUND | _PICTURES:
+            yield from _checked(_recognised(path, reading))
+        else:
+            yield from _checked(_document(path, reading))
+    except (MmsdkError, OSError) as error:
+        yield Rejected(path.name, "decode", str(error))
+
+
+def _bytes(path: Path) -> bytes:
+    if path.stat().st_size > _FEED_BYTES:
+        raise InputError(f"{path} has {path.stat().st_size} bytes; a feed may have {_FEED_BYTES}")
+    return path.read_bytes()
+
+
+def _address(url: str, reading: Reading) -> Iterator[Found]:
+    settings = reading.settings or Settings.load()
+    try:
+        answer = fetch(url, settings.fetch, offline=settings.offline)
+    except MmsdkError as error:
+        yield Rejected(url, "decode", str(error))
+        return
+    yield from _feed(answer.data, reading.source or url, reading)
+
+
+def _feed(data: bytes, name: str, reading: Reading) -> Iterator[Found]:
+    """Read a feed; of several entries with one id and different texts the first counts, the others are in doubt."""
+    texts: dict[str, str] = {}
+    try:
+        for row in read_feed(data, name):
+            found = _item(row, name, reading)
+            if isinstance(found, Item) and texts.setdefault(found.id, found.text) != found.text:
+                reason = f"the id {found.id!r} already stands for another text in this feed"
+                found = Rejected(name, "duplicate_id", reason, found.text[:200])
+            yield found
+    except InputError as error:
+        yield Rejected(name, "decode", str(error), data[:200].decode("utf-8", "replace"))
+
+
+def _lines(stream: BinaryIO, name: str, reading: Reading, *, whole: bool = False) -> Iterator[Found]:
+    """Read JSON lines, or one text a line; with ``whole`` a last line without its end is left for later."""
+    for number, line in _bounded(stream, whole=whole):
+        where = f"{name}#line {number}"
+        if line is None:
+            yield Rejected(where, "size", f"the line has more than {MOST_BYTES} bytes")
+            continue
+        text = line.decode("utf-8", "replace").strip()
+        if not text:
+            continue
+        if not text.startswith("{"):
+            yield (
+                Rejected(where, "decode", "it is no JSON object", text[:200])
+                if name != "stdin"
+                else _item({"text": text}, name, reading)
+            )
+            continue
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            yield Rejected(where, "decode", f"the JSON is broken: {error}", text[:200])
+            continue
+        yield _item(row, name, reading)
+
+
+def _bounded(stream: BinaryIO, *, whole: bool) -> Iterator[tuple[int, bytes | None]]:
+    """Give numbered lines, None for one that is too long; it is passed over without being held."""
+    number = 0
+    while line := stream.readline(MOST_BYTES + 1):
+        number += 1
+        too_long = len(line) > MOST_BYTES
+        while not line.endswith(b"\n") and too_long and (line := stream.readline(MOST_BYTES)):
+            pass
+        if whole and not too_long and not line.endswith(b"\n"):
+            stream.seek(-len(line), io.SEEK_CUR)
+            return
+        yield number, None if too_long else line
+
+
+def _table(path: Path, reading: Reading) -> Iterator[Found]:
+    """Read CSV; an id that comes twice with different texts is in doubt."""
+    csv.field_size_limit(MOST_BYTES)
+    texts: dict[str, str] = {}
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        rows = csv.DictReader(file)
+        missing = {column for column in reading.columns.values() if column not in (rows.fieldnames or ())}
+        if missing or reading.columns.get("text", "text") not in (rows.fieldnames or ()):
+            wanted = sorted(missing) or ["text"]
+            raise InputError(f"{path} has the columns {rows.fieldnames}, not {', '.join(wanted)}; map them by columns")
+        while True:
+            try:
+                row = next(rows, None)
+            except csv.Error as error:
+                yield Rejected(f"{path.name}#line {rows.line_num}", "size", str(error))
+                continue
+            if row is None:
+                return
+            found = _item({key: value for key, value in row.items() if key}, path.name, reading)
+            if isinstance(found, Item) and texts.setdefault(found.key, found.digest) != found.digest:
+                found = Rejected(f"{path.name}#line {rows.line_num}", "duplicate_id", f"the id {found.id!r} is taken")
+            yield found
+
+
+def _recognised(path: Path, reading: Reading) -> Iterator[Found]:
+    """Hear a recording, cut where a turn gets long, or read a picture; the file's time is the event's."""
+    when = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    if path.suffix.lower() in _PICTURES:
+        lines = [part.content for part in read_text(path) if isinstance(part.content, str)]
+        row = {"id": path.name, "text": " ".join(lines), "event": when, "kind": "picture", "url": path.as_uri()}
+        yield _item(row, reading.source or path.name, reading)
+        return
+    transcript = transcribe(path)
+    turn: list[Any] = []
+    for segment in (*transcript.segments, None):
+        if turn and (segment is None or sum(len(said.text) for said in turn) + len(segment.text) > _TURN):
+            place = f"#t={turn[0].start:.1f},{turn[-1].stop:.1f}"
+            text = "".join(said.text for said in turn).strip()
+            row = {"id": path.name + place, "text": text, "event": when, "kind": "call", "url": path.as_uri() + place}
+            yield _item({**row, "language": transcript.language}, reading.source or path.name, reading)
+            turn = []
+        turn.append(segment)
+
+
+def _document(path: Path, reading: Reading) -> Iterator[Found]:
+    when = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    for document in loaders.read(path, settings=reading.settings):
+        text = "\n".join(part.content.strip() for part in document.parts if isinstance(part.content, str))
+        row = {"id": path.name, "text": text, "event": when, "kind": "filing", "url": path.as_uri()}
+        yield _item(row, reading.source or path.name, reading)
+
+
+def _item(row: Mapping[str, Any], name: str, reading: Reading) -> Found:
+    """Make an item of a record. Without an id it is named by its text, without a time it happened on arrival."""
+
+    def cell(key: str) -> Any:
+        return row.get(reading.columns.get(key, key)) or ""
+
+    text, source = str(cell("text")), str(cell("source") or name)
+    try:
+        arrived = moment(cell("arrival")) if cell("arrival") else datetime.now(UTC)
+        event = moment(cell("event")) if cell("event") else arrived
+    except InputError as error:
+        return Rejected(source, "date", str(error), text[:200])
+    about = cell("about") or ()
+    item = Item(
+        id=str(cell("id") or hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]),
+        text=text,
+        source=source,
+        event=event,
+        arrival=event if reading.replay else arrived,
+        kind=cell("kind") or reading.kind,
+        about=tuple(about.replace(",", " ").split() if isinstance(about, str) else map(str, about)),
+    )
+    return replace(item, author=str(cell("author")), url=str(cell("url")), language=str(cell("language")))
