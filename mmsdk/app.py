@@ -26,7 +26,7 @@ from mmsdk.protocols import Closing
 from mmsdk.runtime import Runtime
 from mmsdk.settings import Settings
 
-_COLLECTIONS = ("add", "ask", "chat", "delete", "info", "reindex", "repair", "search", "verify")
+_COLLECTIONS = ("add", "ask", "backup", "chat", "delete", "info", "reindex", "repair", "restore", "search", "verify")
 RESERVED = frozenset({*_COLLECTIONS, "config", "help", "models", "plugins", "serve", "transcribe", "ui"})
 """Names of the core's commands, present and to come; no plugin may take one."""
 

@@ -204,8 +204,31 @@ class Collection(Closing):
         return self.store.verify()
 
     def repair(self) -> dict[str, Any]:
-        """Build anew what is derived from what was added; says what was wrong and what is left of it."""
+        """Build anew what is derived, and save what can be read of what was added.
+
+        Says what was wrong (``problems``), what of the truth is lost (``lost``: acknowledged changes, and ids
+        of documents, chunks and vectors; empty if nothing) and what is ``left``. The damaged database is kept.
+        A collection too damaged to open with encoders opens with ``encoders=()``.
+        """
         return self.store.repair()
+
+    def backup(self, path: str | Path) -> dict[str, Any]:
+        """Copy the collection as it is now to a new folder, while it is used; says what is in the copy.
+
+        The copy is verified before it takes its name. Raises ``CollectionError`` and ``CorruptionError``.
+        """
+        return self.store.backup(path)
+
+    @staticmethod
+    def restore(backup: str | Path, path: str | Path, *, replace: bool = False) -> dict[str, Any]:
+        """Make a collection at ``path`` from a backup, which is verified first; says what is in it.
+
+        With ``replace`` a collection that is there is kept as ``<path>.replaced-<time>``; close it first, or
+        open it again afterwards. Raises ``CollectionNotFoundError``, ``CorruptionError``, ``CollectionError``.
+        """
+        name, address = _store_of(path)
+        made: dict[str, Any] = registry.load("stores", name).restore(backup, address, replace=replace)
+        return made
 
     def reindex(self, encoders: Encoder | Sequence[Encoder] | None = None) -> int:
         """Encode everything again, with other encoders if given; give the number of chunks.

@@ -40,7 +40,7 @@ def connect(
     with translated(file):
         connection = _opened(file, read_only, create)
         try:
-            _prepare(connection, file, application_id)
+            _prepare(connection, file, application_id, create)
             version = int(_value(connection, "PRAGMA user_version"))
             if version > len(migrations):
                 raise CollectionError(
@@ -91,6 +91,25 @@ def translated(file: Path) -> Iterator[None]:
         raise CollectionError(f"no space left to write {file}; nothing of this call was stored") from error
     except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError) as error:
         raise CollectionError(f"cannot open {file} as asked: {error}. Check that it exists and its rights.") from error
+
+
+def copy(connection: apsw.Connection, file: Path) -> None:
+    """Copy the database as the connection sees it to a new file, on the disk when this returns.
+
+    Writers go on meanwhile. The copy has no write-ahead log, so that it can be read from read-only media.
+    """
+    with translated(file):
+        target = _opened(file, read_only=False, create=True)
+        try:
+            _reserve(target)
+            with target.backup("main", connection, "main") as running:
+                try:
+                    running.step(-1)
+                except (apsw.CorruptError, apsw.IOError):
+                    with translated(Path(connection.filename)):
+                        raise
+        finally:
+            target.close()
 
 
 def damages(connection: apsw.Connection) -> list[str]:
@@ -210,7 +229,7 @@ def _checksums() -> str:
     return "cksmvfs"
 
 
-def _prepare(connection: apsw.Connection, file: Path, application_id: int) -> None:
+def _prepare(connection: apsw.Connection, file: Path, application_id: int, create: bool) -> None:
     connection.set_busy_timeout(int(_BUSY_SECONDS * 1000))
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
@@ -218,13 +237,20 @@ def _prepare(connection: apsw.Connection, file: Path, application_id: int) -> No
     is_new = found == 0 and int(_value(connection, "SELECT count(*) FROM sqlite_schema")) == 0
     if found != application_id and not is_new:
         raise CollectionError(f"{file} is a database of something else (application id {found})")
+    if is_new and not create:
+        raise CorruptionError(f"{file} is empty: making it was cut off, or its content is lost; restore a backup")
     if not connection.readonly("main"):
         if is_new:
-            size = ctypes.c_int(_CHECKSUM_BYTES)
-            connection.file_control("main", apsw.SQLITE_FCNTL_RESERVE_BYTES, ctypes.addressof(size))
+            _reserve(connection)
         _value(connection, "PRAGMA journal_mode = WAL")
     for pragma in ("synchronous = FULL", "foreign_keys = ON", "cell_size_check = ON", "cache_size = -65536"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _reserve(connection: apsw.Connection) -> None:
+    """Let a new database have room for a checksum in every page."""
+    size = ctypes.c_int(_CHECKSUM_BYTES)
+    connection.file_control("main", apsw.SQLITE_FCNTL_RESERVE_BYTES, ctypes.addressof(size))
 
 
 def _migrate(connection: apsw.Connection, application_id: int, migrations: Sequence[str]) -> None:

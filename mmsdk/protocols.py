@@ -6,6 +6,7 @@ implementation; the values they exchange are in ``mmsdk.types``.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -214,7 +215,11 @@ class Store(Protocol):
         ...
 
     def repair(self) -> dict[str, Any]:
-        """Build anew what is derived; say what was wrong and what is left of it."""
+        """Build anew what is derived; say what was wrong, what is lost and what is left."""
+        ...
+
+    def backup(self, path: str | Path) -> dict[str, Any]:
+        """Copy everything as it is now to a new folder, while it is used; say what is in the copy."""
         ...
 
     def close(self) -> None:

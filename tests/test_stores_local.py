@@ -57,7 +57,13 @@ def _nearest(store: LocalStore, number: int, version: int = 0) -> tuple[str, flo
 def test_it_opens_again_with_everything_and_its_index(tmp_path: Path) -> None:
     with _open(tmp_path / "c") as store:
         _put(store, range(50))
-    assert sorted(file.suffix for file in (tmp_path / "c").iterdir()) == [".faiss", ".json", ".lock", ".sqlite"]
+    assert sorted(file.suffix for file in (tmp_path / "c").iterdir()) == [
+        ".faiss",
+        ".json",
+        ".lock",
+        ".seal",
+        ".sqlite",
+    ]
     with _open(tmp_path / "c", create=False) as store:
         assert _nearest(store, 17)[0] == "d17-0"
         assert store.info()["spaces"][0]["index"]["rows"] == 50
@@ -178,7 +184,11 @@ def test_a_missing_manifest_is_named_and_repaired(tmp_path: Path) -> None:
         _put(store, range(3))
         (tmp_path / "c" / "manifest.json").unlink()
         assert store.verify() == ["manifest.json is missing or is not JSON"]
-        assert store.repair() == {"problems": ["manifest.json is missing or is not JSON"], "left": []}
+        assert store.repair() == {
+            "problems": ["manifest.json is missing or is not JSON"],
+            "lost": {},
+            "left": [],
+        }
         assert store.search_text("passage", 5)[0][0] == "d0-0"
 
 

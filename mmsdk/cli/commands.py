@@ -175,10 +175,39 @@ def verify(collection: Place, *, json: Json = False) -> int:
 
 @app.command()
 def repair(collection: Place, *, json: Json = False) -> None:
-    """Mend what verify found: rebuild what can be derived, drop what cannot be read, and name it."""
+    """Mend what verify found: rebuild what can be derived, save what can be read, name what is lost."""
     with _stored(collection) as opened:
         done = opened.repair()
     output.show(done, json)
+
+
+@app.command()
+def backup(
+    collection: Place,
+    folder: Annotated[Path, typer.Argument(help="The folder to make; it must not be there yet.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Copy a collection while it is used; the copy is verified before it takes its name."""
+    with _stored(collection, read_only=True) as opened:
+        made = opened.backup(folder)
+    output.show(made, json)
+
+
+@app.command()
+def restore(
+    backup: Annotated[Path, typer.Argument(metavar="BACKUP", help="The folder that backup made.")],
+    collection: Place,
+    *,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in the place of the collection there, which is kept aside.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make a collection from a backup, which is verified first."""
+    from mmsdk.collection import Collection
+
+    output.show(Collection.restore(backup, collection, replace=replace), json)
 
 
 @app.command()
@@ -279,12 +308,12 @@ def _opened(place: str, *, create: bool = False) -> "Iterator[Collection]":
 
 
 @contextmanager
-def _stored(place: str) -> "Iterator[Collection]":
+def _stored(place: str, *, read_only: bool = False) -> "Iterator[Collection]":
     """Open a collection for what needs no encoder."""
     from mmsdk.collection import Collection
     from mmsdk.settings import Settings
 
-    with Collection.open(place, encoders=(), settings=Settings.load()) as opened:
+    with Collection.open(place, encoders=(), settings=Settings.load(), read_only=read_only) as opened:
         yield opened
 
 

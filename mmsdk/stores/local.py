@@ -3,6 +3,7 @@
     manifest.json        format and encoders, for people and for other versions of mmsdk
     truth.sqlite         documents, chunks, vectors, pictures, metadata and full text
     index-*.faiss        derived; deleting them loses nothing
+    commits.seal         the number of the last acknowledged change: a database behind it has lost commits
     writer.lock          held by the one process that is changing the collection
 
 Every change is one transaction that is on disk when its call returns. Readers, in this and in other
@@ -11,7 +12,6 @@ processes, see the last commit. The store knows nothing of models, sources or fu
 
 import json
 import logging
-import queue
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,14 +19,16 @@ from typing import Any
 
 import apsw
 
-from mmsdk.database import WriterLock, connect, damages, transaction
-from mmsdk.errors import CollectionError, CollectionNotFoundError, EncoderMismatchError, MmsdkError
+from mmsdk.errors import CollectionError, CollectionNotFoundError, CorruptionError, EncoderMismatchError, MmsdkError
 from mmsdk.protocols import Closing, Entry
 from mmsdk.settings import Settings
-from mmsdk.stores import manifest, reading, tables
+from mmsdk.stores import damages, manifest, reading, tables
+from mmsdk.stores.backup import copied
 from mmsdk.stores.fulltext import expression
 from mmsdk.stores.indexes.exact import merged
-from mmsdk.stores.published import Indexes, revision_of
+from mmsdk.stores.published import Indexes, revision_of, sync_folder
+from mmsdk.stores.salvage import salvage
+from mmsdk.stores.truth import Truth
 from mmsdk.stores.writing import Changes
 from mmsdk.types import JSON, Chunk, Filter, Modality, Vectors
 
@@ -40,7 +42,8 @@ class LocalStore(Closing):
     """Keep a collection in a folder; the store behind the registry name ``local``.
 
     ``encoders`` are recorded when the collection is made and must be the same ones later; ``None`` takes
-    the recorded ones. Raises ``CollectionNotFoundError``, ``EncoderMismatchError``, ``CorruptionError``.
+    the recorded ones, and opens a damaged collection for ``verify`` and ``repair``. Raises
+    ``CollectionNotFoundError``, ``EncoderMismatchError``, ``CorruptionError``.
 
     >>> import tempfile
     >>> described = [{"space": "s", "dimension": 2, "fingerprint": "f", "modalities": ["text"]}]
@@ -59,13 +62,11 @@ class LocalStore(Closing):
         read_only: bool = False,
     ) -> None:
         self.path = Path(path)
-        self._file = self.path / "truth.sqlite"
-        self.lock = WriterLock(self.path / "writer.lock")
-        self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
-        self._writer: apsw.Connection | None = None
-        self._closed = False
+        self._truth = Truth(self.path, read_only=read_only)
+        self.lock = self._truth.lock
+        self._known = ""
         self._indexes = Indexes(self.path, settings.device if settings else "auto")
-        self._open(encoders, create, read_only)
+        self._open(encoders, create)
 
     @property
     def encoders(self) -> list[Described]:
@@ -210,31 +211,55 @@ class LocalStore(Closing):
 
     def verify(self) -> list[str]:
         """Name everything that is damaged; an empty list says that all is well."""
-        with self._reading(check=False) as connection:
-            found = damages(connection)
-            if not found:
-                found = manifest.damages(self.path, connection) + self._indexes.damages(connection)
-                found += [
-                    problem
-                    for shelf in reading.shelves(connection)
-                    for problem in reading.vector_damages(connection, shelf)
-                ]
-        if self._writer is not None and not found:
-            with self._exclusive() as connection:
-                found += reading.word_damages(connection)
-        return found
+        return damages.of_truth(self._truth) or damages.of_derived(self._truth, self._indexes)
 
     def repair(self) -> dict[str, Any]:
-        """Build anew what is derived: manifest, full text, indexes. Raises ``CorruptionError`` for damaged truth."""
-        rebuilt = self.verify()
-        self._indexes.forget()
+        """Build anew what is derived; save what can be read of damaged truth and say what is lost.
+
+        Gives ``problems`` (what ``verify`` found), ``lost`` (empty, or as ``mmsdk.stores.salvage`` says) and
+        ``left``. Raises ``CorruptionError`` when nothing can be saved.
+        """
+        damaged = damages.of_truth(self._truth)
+        problems = damaged or damages.of_derived(self._truth, self._indexes)
+        with self._indexes.lock:
+            self._indexes.forget()
+            lost = salvage(self._truth) if damaged else {}
         with self._writing(check=False) as changes:
             changes.connection.execute("REINDEX").fetchall()
             changes.rebuild_words()
             changes.connection.execute("DELETE FROM indexes").fetchall()
             manifest.write(self.path, changes.connection)
+            self._known = manifest.fingerprints(manifest.recorded(changes.connection))
         self._publish()
-        return {"problems": rebuilt, "left": self.verify()}
+        return {"problems": problems, "lost": lost, "left": self.verify()}
+
+    def backup(self, path: str | Path) -> dict[str, Any]:
+        """Copy the collection as it is now to a new folder, while it is used; say what is in the copy.
+
+        The copy is verified before it takes its name. Raises ``CollectionError`` and ``CorruptionError``.
+        """
+        return self._copied(Path(path), replace=False)
+
+    @classmethod
+    def restore(cls, backup: str | Path, path: str | Path, *, replace: bool = False) -> dict[str, Any]:
+        """Make a collection from a backup, which is verified first; say what is in it.
+
+        With ``replace`` a collection at ``path`` is kept as ``<path>.replaced-<time>``; whoever has that open
+        opens it again. Raises ``CollectionNotFoundError``, ``CorruptionError`` and ``CollectionError``.
+        """
+        with cls(backup, read_only=True) as source:
+            problems = source.verify()
+            if problems:
+                raise CorruptionError(f"the backup {backup} is damaged: {'; '.join(problems)}")
+            return source._copied(Path(path), replace=replace)
+
+    def _copied(self, target: Path, *, replace: bool) -> dict[str, Any]:
+        with copied(self._truth, target, replace=replace) as aside, LocalStore(aside, read_only=True) as made:
+            problems = made.verify()
+            if problems:
+                raise CorruptionError(f"the copy of {self.path} is damaged: {'; '.join(problems)}")
+            described = made.info()
+        return {"path": str(target)} | {key: described[key] for key in ("revision", "documents", "chunks", "bytes")}
 
     def reindex(
         self,
@@ -267,96 +292,71 @@ class LocalStore(Closing):
 
     def close(self) -> None:
         """Publish indexes that fell behind, then release files and locks; calling it twice is fine."""
-        if self._closed:
+        if self._truth.closed:
             return
-        if self._writer is not None:
+        if self._truth.writable:
             try:
                 self._publish(only_stale=True)
             except (MmsdkError, OSError, apsw.Error) as error:
                 log.warning("the index was not published and will be built when the collection is opened: %s", error)
-        self._closed = True
-        while not self._readers.empty():
-            self._readers.get_nowait().close()
-        if self._writer is not None:
-            self._writer.close()
+        self._truth.close()
         self._indexes.forget()
 
-    def _open(self, encoders: Sequence[Described] | None, create: bool, read_only: bool) -> None:
+    def _open(self, encoders: Sequence[Described] | None, create: bool) -> None:
         manifest.check_format(self.path)
-        exists = self._file.is_file() and self._file.stat().st_size > 0
-        if not exists:
-            if not create or read_only or encoders is None:
+        if not self._truth.exists:
+            if not create or self._truth.read_only or encoders is None:
                 raise CollectionNotFoundError(
                     f"there is no collection at {self.path}; Collection.open({str(self.path)!r}, create=True) makes one"
                 )
             self._make(encoders)
-        elif not read_only:
-            self._writer = self._connected(read_only=False)
-        self._known = ""
+        elif create and encoders and not self._truth.read_only and self._truth.seal.read() is None:
+            self._make(encoders)  # a crash cut off the making
+        elif not self._opened(tolerant=encoders is None):
+            return
         recorded = self.encoders
-        if encoders is not None and manifest.fingerprints(encoders) != manifest.fingerprints(recorded):
+        self._known = manifest.fingerprints(recorded)
+        if encoders is not None and manifest.fingerprints(encoders) != self._known:
             self.close()
             raise EncoderMismatchError(manifest.mismatch(self.path, recorded, encoders))
-        self._known = manifest.fingerprints(recorded)
+
+    def _opened(self, *, tolerant: bool) -> bool:
+        try:
+            self._truth.open()
+        except CorruptionError as error:
+            if not tolerant:
+                raise
+            log.warning("%s; opened for verify and repair only", error)
+            return False
+        return True
 
     def _make(self, encoders: Sequence[Described]) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            sync_folder(self.path.parent)
         except OSError as error:
             raise CollectionError(f"cannot make the folder {self.path}: {error.strerror}") from error
         with self.lock:
-            self._writer = self._connected(read_only=False)
-            with transaction(self._writer, write=True) as connection:
-                if not manifest.recorded(connection):
-                    changes = Changes(connection)
+            self._truth.open(create=True)
+            with self._truth.writing() as changes:
+                if not manifest.recorded(changes.connection):
                     changes.switch(changes.make_shelves(encoders), encoders)
-            manifest.write(self.path, self._writer)
-
-    def _connected(self, *, read_only: bool) -> apsw.Connection:
-        return connect(
-            self._file,
-            application_id=tables.APPLICATION_ID,
-            migrations=tables.MIGRATIONS,
-            read_only=read_only,
-            create=not read_only,
-        )
+            with self._truth.reading() as connection:
+                manifest.write(self.path, connection)
 
     @contextmanager
     def _reading(self, *, check: bool = True) -> Iterator[apsw.Connection]:
-        self._check_open()
-        try:
-            connection = self._readers.get_nowait()
-        except queue.Empty:
-            connection = self._connected(read_only=True)
-        try:
-            with transaction(connection):
-                if check:
-                    self._check_encoders(connection)
-                yield connection
-        finally:
-            if self._closed:
-                connection.close()
-            else:
-                self._readers.put(connection)
+        with self._truth.reading() as connection:
+            if check:
+                self._check_encoders(connection)
+            yield connection
 
     @contextmanager
     def _writing(self, *, check: bool = True) -> Iterator[Changes]:
-        with self._exclusive() as connection:
+        with self._truth.writing() as changes:
             if check:
-                self._check_encoders(connection)
-            yield Changes(connection)
-
-    @contextmanager
-    def _exclusive(self) -> Iterator[apsw.Connection]:
-        self._check_open()
-        if self._writer is None:
-            raise CollectionError(f"{self.path} was opened read-only")
-        with self.lock, transaction(self._writer, write=True) as connection:
-            yield connection
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise CollectionError(f"the collection {self.path} is closed; open it again")
+                self._check_encoders(changes.connection)
+            yield changes
 
     def _check_encoders(self, connection: apsw.Connection) -> None:
         recorded = manifest.recorded(connection)
@@ -373,7 +373,7 @@ class LocalStore(Closing):
                 ]
             if not wanted:
                 return
-            with self._exclusive() as connection:
+            with self._truth.exclusive() as connection:
                 for shelf in wanted:
                     self._indexes.publish(connection, shelf)
             with self.lock, self._reading(check=False) as connection:

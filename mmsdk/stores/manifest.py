@@ -50,6 +50,12 @@ def recorded(connection: apsw.Connection) -> list[Mapping[str, Any]]:
     return found
 
 
+def described(folder: Path) -> list[Mapping[str, Any]]:
+    """Give the encoders that the manifest has."""
+    found = _read(folder).get("encoders", [])
+    return found if isinstance(found, list) else []
+
+
 def fingerprints(encoders: Sequence[Mapping[str, Any]]) -> str:
     """Give what must be equal for vectors to be comparable; the order of encoders does not matter."""
     kept = [{key: value for key, value in encoder.items() if key != "modalities"} for encoder in encoders]

@@ -108,25 +108,3 @@ def batches(connection_of: Any, rows: int) -> Iterator[tuple[list[int], list[Chu
             return
         last = int(found[-1][0])
         yield [int(row[0]) for row in found], [chunk_of(row[1:]) for row in found]
-
-
-def vector_damages(connection: apsw.Connection, shelf: Shelf) -> list[str]:
-    """Name vectors of the wrong length or with entries that are no numbers."""
-    found = []
-    for number, blob in connection.execute(f"SELECT chunk, vector FROM vectors_{shelf.number}"):
-        if len(blob) != 4 * shelf.dimension:
-            found.append(f"the vector of chunk number {number} in space {shelf.space} has {len(blob)} bytes")
-        elif not np.isfinite(vectors_of([blob], shelf.dimension)).all():
-            found.append(f"the vector of chunk number {number} in space {shelf.space} is not finite")
-    return found
-
-
-def word_damages(connection: apsw.Connection) -> list[str]:
-    """Say whether the full-text index is damaged; takes a connection that may write, and writes nothing."""
-    try:
-        connection.execute("INSERT INTO words (words, rank) VALUES ('integrity-check', 0)").fetchall()
-    except apsw.CorruptError:
-        return ["the full-text index is damaged"]
-    missing = "SELECT count(*) FROM chunks WHERE number NOT IN (SELECT rowid FROM words)"
-    count = connection.execute(missing).fetchall()[0][0]
-    return [f"{count} chunks are missing from the full-text index"] if count else []

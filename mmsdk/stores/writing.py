@@ -24,7 +24,7 @@ class Changes:
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
         self._run("UPDATE state SET value = value + 1 WHERE name = 'revision'")
-        self._revision = revision_of(connection)
+        self.revision = revision_of(connection)
         self._shelves = shelves(connection)
 
     def put(self, entry: Entry) -> None:
@@ -191,7 +191,7 @@ class Changes:
             self._many(f"DELETE FROM vectors_{int(str(number))} WHERE chunk = ?", rows)
         self._many("DELETE FROM words WHERE rowid = ?", rows)
         self._many("DELETE FROM chunks WHERE number = ?", rows)
-        self._many("INSERT INTO removals VALUES (?, ?)", [(self._revision, number) for number in numbers])
+        self._many("INSERT INTO removals VALUES (?, ?)", [(self.revision, number) for number in numbers])
 
     def _run(self, sql: str, *values: Any) -> None:
         self.connection.execute(sql, values).fetchall()
