@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal
 
-from mmsdk import answerability, encoders, lexicon, llms, recognizers
+from mmsdk import answerability, encoders, lexicon, llms, recognizers, telemetry
 from mmsdk.answerability import Candidate, Sentence
 from mmsdk.chunking import sentences
 from mmsdk.errors import UnsupportedModalityError
@@ -99,7 +99,9 @@ class Assistant:
         self, question: Query, *, history: Sequence[Message] = (), where: Filter | None = None
     ) -> Iterator[Event]:
         """Answer as events come about; every token is checked before it is given. Closing cancels the LLM."""
-        return _Turn(self, question, history, where).events()
+        about = {"gen_ai__agent__name": "mmsdk.Assistant"}
+        events = _Turn(self, question, history, where).events()
+        return telemetry.stream("invoke_agent", "mmsdk.Assistant", events, tell=_tell, about=about)
 
     def reading_encoder(self) -> Encoder:
         """Give the text encoder that the fitted weights belong to; it need not be the collection's."""
@@ -247,8 +249,8 @@ class _Turn:
         asked = f"Sources:\n{numbered}\n\nQuestion: {self.trace['question']}"
         messages = [Message("system", SYSTEM), Message("user", asked)]
         held = ""
-        stream = self.assistant.llm.generate(messages, max_tokens=40 * len(evidence) + 40)
-        with closing(stream) if isinstance(stream, Generator) else closing(_Kept(stream)) as deltas:
+        stream = telemetry.generate(self.assistant.llm, messages, max_tokens=40 * len(evidence) + 40)
+        with closing(stream) as deltas:
             for delta in deltas:
                 held += delta.text
                 self.usage = self.usage + (delta.usage or Usage())
@@ -257,17 +259,13 @@ class _Turn:
         yield from [held] if held.strip() else []
 
 
-class _Kept:
-    """Give an iterator without ``close`` one."""
-
-    def __init__(self, deltas: Iterator[Any]) -> None:
-        self.deltas = deltas
-
-    def __iter__(self) -> Iterator[Any]:
-        return self.deltas
-
-    def close(self) -> None:
-        pass
+def _tell(span: telemetry.Span, event: Event) -> None:
+    """Note on the span of a question how it ended."""
+    answer = event.answer
+    if answer is not None:
+        used = answer.usage
+        span.set(mmsdk__status=answer.status, mmsdk__citations=len(answer.citations), mmsdk__hits=len(answer.hits))
+        span.set(gen_ai__usage__input_tokens=used.input_tokens, gen_ai__usage__output_tokens=used.output_tokens)
 
 
 def _sentences(text: str) -> list[str]:

@@ -6,14 +6,15 @@ business, and what an answer is, the assistant's.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
 from mmsdk import encoders as all_encoders
-from mmsdk import filters, guard, registry
+from mmsdk import filters, guard, registry, telemetry
 from mmsdk.errors import EncoderMismatchError, InputError
-from mmsdk.ingestion import Ingestion, OnError, Progress, Recipe, encode, shown
-from mmsdk.protocols import Closing, Encoder, Store
+from mmsdk.ingestion import Ingestion, OnError, Progress, Recipe, encode, encoded, shown
+from mmsdk.protocols import Closing, Encoder, Entry, Store
 from mmsdk.search import Search
 from mmsdk.settings import Settings
 from mmsdk.types import (
@@ -45,6 +46,7 @@ class Collection(Closing):
         self.store = store
         self.encoders = tuple(encoders)
         self.settings = settings or Settings.load()
+        self._activity = telemetry.Activity("searches", "added", "deleted")
 
     @classmethod
     def open(
@@ -98,8 +100,16 @@ class Collection(Closing):
         if on_error not in ("report", "raise"):
             raise ValueError(f"on_error is 'report' or 'raise', not {on_error!r}")
         recipe = Recipe(filters.check_metadata(metadata or {}), guard.checked(mask), self.settings)
-        with shown(progress) as tell:
-            return Ingestion(self.store, self.encoders, recipe=recipe, progress=tell).run(sources, on_error=on_error)
+        with shown(progress) as tell, self._span("add") as span:
+            ingestion = Ingestion(self.store, self.encoders, recipe=recipe, progress=tell)
+            try:
+                report = ingestion.run(sources, on_error=on_error)
+            finally:
+                self._activity.took(ingestion.seconds)
+                self._activity.count(added=ingestion.documents)
+            span.set(mmsdk__documents=report.documents, mmsdk__chunks=report.chunks)
+            span.set(mmsdk__skipped=report.skipped, mmsdk__failed=len(report.failed))
+            return report
 
     def add_texts(
         self,
@@ -158,7 +168,9 @@ class Collection(Closing):
         pieces = [name for name in names if name not in known]
         conditions: list[Filter] = [{"id": {"$in": pieces}}] if pieces else []
         conditions += [where] if where is not None else []
-        return self.store.delete(ids=documents, where={"$or": conditions} if conditions else None)
+        gone = self.store.delete(ids=documents, where={"$or": conditions} if conditions else None)
+        self._activity.count(deleted=gone)
+        return gone
 
     def search(self, query: Query, k: int = 8, where: Filter | None = None) -> list[Hit]:
         """Give at most ``k`` hits for a text, an ``Image``, an ``Audio``, or a list of those as one question.
@@ -175,7 +187,13 @@ class Collection(Closing):
             raise ValueError(f"k must be a positive integer, not {k!r}")
         filters.parse(where)
         questions = [_parts(query) for query in queries]
-        return Search(self.store, self.encoders, settings=self.settings).run(questions, k, where=where)
+        search = Search(self.store, self.encoders, settings=self.settings)
+        with self._span("retrieval", gen_ai__retrieval__top_k=k, mmsdk__queries=len(questions)) as span:
+            found = search.run(questions, k, where=where)
+            span.set(mmsdk__hits=sum(len(hits) for hits in found))
+        self._activity.took(search.seconds)
+        self._activity.count(searches=len(questions))
+        return found
 
     def retrieve(self, query: Query, k: int = 8, *, where: Filter | None = None) -> list[Hit]:
         """Search; this makes a collection a ``Retriever``."""
@@ -196,8 +214,11 @@ class Collection(Closing):
         return self.store.count()
 
     def info(self) -> dict[str, Any]:
-        """Describe sizes, encoders, spaces and indexes."""
-        return self.store.info()
+        """Describe sizes, encoders, spaces and indexes, and under ``activity`` what this object did so far.
+
+        That is the number of ``searches``, of documents ``added`` and of chunks ``deleted``, and ``seconds`` by step.
+        """
+        return {**self.store.info(), "activity": self._activity.to_json()}
 
     def verify(self) -> list[str]:
         """Name everything that is damaged; an empty list says that all is well."""
@@ -241,9 +262,29 @@ class Collection(Closing):
         self.encoders = chosen
         return count
 
+    def add_entries(self, entries: Sequence[Entry]) -> None:
+        """Take in documents that the caller has cut, all or none, and encode those that come without vectors.
+
+        Each takes the place of the one with its id. For what is to be cut as usual there are ``add`` and ``add_texts``.
+        """
+        seconds: dict[str, float] = {}
+        with self._span("add", mmsdk__documents=len(entries)):
+            with telemetry.timed(seconds, "encode"):
+                bare = [place for place, entry in enumerate(entries) if not entry.vectors]
+                made = dict(zip(bare, encoded([entries[place] for place in bare], self.encoders), strict=True))
+            with telemetry.timed(seconds, "store"):
+                self.store.upsert([made.get(place, entry) for place, entry in enumerate(entries)])
+        self._activity.took(seconds)
+        self._activity.count(added=len(entries))
+
     def _take(self, documents: Sequence[Document]) -> None:
         """Store texts that are as the caller wants them, in one transaction."""
-        Ingestion(self.store, self.encoders, recipe=Recipe({}, (), self.settings), progress=None).put(documents)
+        recipe = Recipe({}, (), self.settings)
+        self.add_entries(Ingestion(self.store, self.encoders, recipe=recipe, progress=None).cut(documents))
+
+    def _span(self, operation: str, **attributes: Any) -> AbstractContextManager[telemetry.Span]:
+        place = str(getattr(self.store, "path", type(self.store).__name__))
+        return telemetry.span(operation, Path(place).name, gen_ai__data_source__id=place, **attributes)
 
     def close(self) -> None:
         """Release files and locks; calling it twice is fine."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mmsdk import filters, guard, loaders, recognizers
+from mmsdk import filters, guard, loaders, recognizers, telemetry
 from mmsdk.chunking import chunks
 from mmsdk.errors import InputError, MissingDependencyError, MmsdkError, WeightsError
 from mmsdk.protocols import Encoder, Entry, Store, TextReader, Transcriber
@@ -55,8 +55,9 @@ class Ingestion:
     def __init__(self, store: Store, encoders: Sequence[Encoder], *, recipe: Recipe, progress: Progress | None) -> None:
         self.store, self.encoders, self.recipe = store, encoders, recipe
         self._progress = progress
+        self.seconds: dict[str, float] = {}
         self._failed: list[Failure] = []
-        self._documents = self._chunks = self._skipped = self._masked = 0
+        self.documents = self._chunks = self._skipped = self._masked = 0
 
     def run(self, sources: Any, *, on_error: OnError) -> AddReport:
         """Take in everything. With ``on_error="raise"`` the first failure is raised; batches before it stay."""
@@ -68,14 +69,19 @@ class Ingestion:
             on_failure=self._failed.append,
             on_skip=self._skip,
         )
-        for batch in _batches(documents):
+        batches = _batches(documents)
+        while True:
+            with telemetry.timed(self.seconds, "read"):
+                batch = next(batches, None)
+            if batch is None:
+                break
             self._raise_first(on_error)
             self._take(batch)
             self._raise_first(on_error)
             self._tell()
         self._raise_first(on_error)
         return AddReport(
-            documents=self._documents,
+            documents=self.documents,
             chunks=self._chunks,
             skipped=self._skipped,
             failed=tuple(self._failed),
@@ -83,18 +89,22 @@ class Ingestion:
             masked=self._masked,
         )
 
-    def put(self, documents: Sequence[Document]) -> None:
-        """Put documents of text in place of those with their ids, in one transaction. Raises what went wrong."""
+    def cut(self, documents: Sequence[Document]) -> list[Entry]:
+        """Give documents of text as entries without vectors. Raises what went wrong."""
         drafts = [draft for document in documents if (draft := self._cut(document)) is not None]
         self._raise_first("raise")
-        self.store.upsert(encoded(drafts, self.encoders))
+        return drafts
 
     def _take(self, documents: list[Document]) -> None:
         if any(not isinstance(part.content, str) for document in documents for part in document.parts):
-            documents = self._recognized(documents)
-        drafts = [draft for document in documents if (draft := self._cut(document)) is not None]
-        entries = self._encoded(drafts)
-        self._store(entries)
+            with telemetry.timed(self.seconds, "recognize"):
+                documents = self._recognized(documents)
+        with telemetry.timed(self.seconds, "cut"):
+            drafts = [draft for document in documents if (draft := self._cut(document)) is not None]
+        with telemetry.timed(self.seconds, "encode"):
+            entries = self._encoded(drafts)
+        with telemetry.timed(self.seconds, "store"):
+            self._store(entries)
 
     def _recognized(self, documents: list[Document]) -> list[Document]:
         settings = self.recipe.settings
@@ -143,7 +153,7 @@ class Ingestion:
                 return
             self._fail(entries[0].document, "store", error)
             return
-        self._documents += len(entries)
+        self.documents += len(entries)
         self._chunks += sum(len(entry.chunks) for entry in entries)
 
     def _fail(self, document: Document, stage: Literal["decode", "encode", "store"], error: Exception) -> None:
@@ -155,7 +165,7 @@ class Ingestion:
 
     def _tell(self) -> None:
         if self._progress is not None:
-            self._progress("documents", self._documents + self._skipped + len(self._failed), 0)
+            self._progress("documents", self.documents + self._skipped + len(self._failed), 0)
 
     def _raise_first(self, on_error: OnError) -> None:
         if on_error == "raise" and self._failed:
@@ -185,7 +195,7 @@ def encode(cut: Sequence[Chunk], encoders: Sequence[Encoder]) -> dict[str, Vecto
             if modality_of(chunk.content) in encoder.modalities and np.isnan(rows[place, 0])
         ]
         if wanted:
-            rows[wanted] = encoder.encode([cut[place].content for place in wanted], role="document")
+            rows[wanted] = telemetry.encode(encoder, [cut[place].content for place in wanted])
     return vectors
 
 

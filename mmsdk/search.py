@@ -4,11 +4,10 @@ It knows nothing of how a store finds things nor of how sources came in.
 """
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from mmsdk import recognizers
+from mmsdk import recognizers, telemetry
 from mmsdk.chunking import CJK
 from mmsdk.errors import UnsupportedModalityError
 from mmsdk.fusion import DENSE, UNREAD, Fused, Ranking, fuse
@@ -41,7 +40,7 @@ class Search:
 
     def __init__(self, store: Store, encoders: Sequence[Encoder], *, settings: Settings) -> None:
         self.store, self.encoders, self.settings = store, encoders, settings
-        self._seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
 
     def run(self, questions: Sequence[Question], k: int, *, where: Filter | None) -> list[list[Hit]]:
         """Give at most ``k`` hits a question, best first."""
@@ -88,7 +87,9 @@ class Search:
             if not wanted:
                 continue
             done.update((encoder.space, owner, place) for owner, place, _, _ in wanted)
-            vectors = self._timed("encode", encoder.encode, [content for _, _, content, _ in wanted], role="query")
+            vectors = self._timed(
+                "encode", telemetry.encode, encoder, [content for _, _, content, _ in wanted], role="query"
+            )
             for kind in self.store.kinds(encoder.space):
                 lists = self._timed("dense", self.store.search, encoder.space, vectors, count, where=where, kind=kind)
                 for (owner, place, content, _), found in zip(wanted, lists, strict=True):
@@ -130,7 +131,7 @@ class Search:
             wanted = fused[start : start + k]
             chunks = {chunk.id: chunk for chunk in self.store.get([result.id for result in wanted])}
             hits += [
-                Hit(chunks[result.id], result.score, {**result.trace, "seconds": self._seconds})
+                Hit(chunks[result.id], result.score, {**result.trace, "seconds": self.seconds})
                 for result in wanted
                 if result.id in chunks
             ]
@@ -139,11 +140,8 @@ class Search:
         return hits[:k]
 
     def _timed(self, step: str, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        begin = time.perf_counter()
-        try:
+        with telemetry.timed(self.seconds, step):
             return function(*arguments, **options)
-        finally:
-            self._seconds[step] = self._seconds.get(step, 0.0) + time.perf_counter() - begin
 
 
 def dense_share(encoder: Encoder, content: Content) -> float:

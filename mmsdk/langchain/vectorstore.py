@@ -5,6 +5,7 @@ import tempfile
 import uuid
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,6 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from mmsdk import filters
 from mmsdk.collection import Collection, text_document
 from mmsdk.errors import EncoderMismatchError, InputError
-from mmsdk.ingestion import encoded
 from mmsdk.langchain import faiss_folder
 from mmsdk.langchain.embeddings import encoder_of
 from mmsdk.langchain.retriever import document
@@ -106,10 +106,10 @@ class VectorStore(LangChainVectorStore, Closing):
         store = cls(embedding, **options)
         try:
             for start in range(0, len(entries), _BATCH):
-                rows = range(start, min(start + _BATCH, len(entries)))
-                space = encoder.space
-                store.collection.store.upsert(
-                    [Entry(entries[row].document, entries[row].chunks, {space: unit[row : row + 1]}) for row in rows]
+                batch = range(start, min(start + _BATCH, len(entries)))
+                vectors = [{encoder.space: unit[row : row + 1]} for row in batch]
+                store.collection.add_entries(
+                    [replace(entries[row], vectors=found) for row, found in zip(batch, vectors, strict=True)]
                 )
         except BaseException:
             store.close()
@@ -143,7 +143,7 @@ class VectorStore(LangChainVectorStore, Closing):
                 raise ValueError(f"{len(kept)} texts need {len(kept)} {what}, not {len(given)}")
         entries = {given[0]: _entry(*given) for given in zip(names, kept, described, strict=True)}
         if entries:
-            self.collection.store.upsert(encoded(list(entries.values()), self.collection.encoders))
+            self.collection.add_entries(list(entries.values()))
         return names
 
     def add_documents(self, documents: list[Document], **options: Any) -> list[str]:
@@ -246,7 +246,7 @@ class VectorStore(LangChainVectorStore, Closing):
     def _unlike(self, asked: Vectors, found: Sequence[Chunk], k: int, *, lambda_mult: float) -> list[Document]:
         if not found:
             return []
-        vectors = self.encoder.encode([chunk.content for chunk in found])
+        vectors = self.collection.store.vectors(self.encoder.space, [chunk.id for chunk in found])
         chosen = maximal_marginal_relevance(asked, list(vectors), lambda_mult=lambda_mult, k=k)
         return [document(found[row]) for row in chosen]
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mmsdk import registry, weights
+from mmsdk import registry, telemetry, weights
 from mmsdk.errors import GenerationError
 from mmsdk.protocols import LLM
 from mmsdk.settings import Settings
@@ -42,8 +42,8 @@ def complete(
     reply, problem = "", ""
     asked = list(messages)
     for attempt in range(2):
-        stream = llm.generate(asked, max_tokens=max_tokens, seed=seed + attempt, schema=model.model_json_schema())
-        reply = "".join(delta.text for delta in stream)
+        options = {"max_tokens": max_tokens, "seed": seed + attempt, "schema": model.model_json_schema()}
+        reply = "".join(delta.text for delta in telemetry.generate(llm, asked, **options))
         try:
             return model.model_validate_json(reply)
         except ValidationError as error:
