@@ -107,9 +107,8 @@ class VectorStore(LangChainVectorStore, Closing):
         try:
             for start in range(0, len(entries), _BATCH):
                 batch = range(start, min(start + _BATCH, len(entries)))
-                vectors = [{encoder.space: unit[row : row + 1]} for row in batch]
                 store.collection.add_entries(
-                    [replace(entries[row], vectors=found) for row, found in zip(batch, vectors, strict=True)]
+                    [replace(entries[row], vectors={encoder.space: unit[row : row + 1]}) for row in batch]
                 )
         except BaseException:
             store.close()
