@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,8 +175,9 @@ class WriterLock:
             raise CollectionError(f"cannot write in {self.path.parent}: {error.strerror}") from error
         try:
             self._wait(file)
-            os.ftruncate(file, 0)
-            os.pwrite(file, str(os.getpid()).encode(), 0)
+            with suppress(OSError):  # a full disk: the holder goes unnamed
+                os.ftruncate(file, 0)
+                os.pwrite(file, str(os.getpid()).encode(), 0)
         except BaseException:
             os.close(file)
             raise

@@ -328,6 +328,11 @@ class LocalStore(Closing):
                 raise
             log.warning("%s; opened for verify and repair only", error)
             return False
+        with self._truth.reading() as connection:
+            stale = manifest.damages(self.path, connection) if self._truth.writable else []
+            if stale:  # a crash came before it, or it was damaged
+                log.warning("%s: %s; writing it anew", self.path, stale[0])
+                manifest.write(self.path, connection)
         return True
 
     def _make(self, encoders: Sequence[Described]) -> None:
@@ -341,8 +346,7 @@ class LocalStore(Closing):
             with self._truth.writing() as changes:
                 if not manifest.recorded(changes.connection):
                     changes.switch(changes.make_shelves(encoders), encoders)
-            with self._truth.reading() as connection:
-                manifest.write(self.path, connection)
+                manifest.write(self.path, changes.connection)
 
     @contextmanager
     def _reading(self, *, check: bool = True) -> Iterator[apsw.Connection]:

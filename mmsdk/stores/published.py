@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import apsw
 import numpy as np
 
-from mmsdk.errors import CorruptionError
+from mmsdk.errors import CollectionError, CorruptionError
 from mmsdk.stores.indexes.exact import Found, Numbers
 from mmsdk.stores.indexes.faiss import FaissIndex
 from mmsdk.stores.tables import vectors_of
@@ -136,7 +137,8 @@ class Indexes:
         recorded = {row[0] for row in connection.execute("SELECT file FROM indexes")}
         for file in self._folder.glob("index-*.faiss*"):
             if file.name not in recorded:
-                file.unlink(missing_ok=True)
+                with suppress(OSError):  # the next sweep tries again
+                    file.unlink(missing_ok=True)
 
     def damages(self, connection: apsw.Connection) -> list[str]:
         """Name index files that are missing or damaged."""
@@ -155,7 +157,10 @@ def revision_of(connection: apsw.Connection) -> int:
 
 
 def write_durably(file: Path, data: bytes) -> None:
-    """Put bytes in a file so that, whenever the machine stops, it has all of them or is as before."""
+    """Put bytes in a file so that, whenever the machine stops, it has all of them or is as before.
+
+    Raises ``CollectionError`` when it cannot.
+    """
     aside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     try:
         with aside.open("wb") as stream:
@@ -163,10 +168,12 @@ def write_durably(file: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(file)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    sync_folder(file.parent)
+        sync_folder(file.parent)
+    except OSError as error:
+        raise CollectionError(f"cannot write {file}: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,13 +9,14 @@ import json
 import os
 import shutil
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from mmsdk.database import connect, transaction
+from mmsdk.database import connect, transaction, translated
+from mmsdk.errors import CollectionError, CorruptionError, MmsdkError
 from mmsdk.stores import manifest, tables
 from mmsdk.stores.published import revision_of, sync_folder
 from mmsdk.stores.truth import Truth
@@ -35,26 +36,39 @@ def salvage(truth: Truth) -> dict[str, Any]:
     forgets its digest, so that adding its source again restores it. Raises ``CorruptionError`` when
     nothing can be read.
     """
-    with truth.lock:
+    with truth.lock, translated(truth.file):
         truth.disconnect(checkpoint=False)
-        aside = truth.file.with_name(f"{truth.file.name}.tmp")
-        for leftover in truth.folder.glob(f"{aside.name}*"):
-            leftover.unlink()
-        sealed = truth.seal.read() or 0
-        with (
-            closing(_connected(truth.file)) as old,
-            closing(_connected(aside, create=True)) as new,
-            transaction(new, write=True),
-        ):
-            copy = _Copy(old, new)
-            lost = copy.run(truth.folder)
-            revision = revision_of(new) if copy.dated else sealed
-            following = max(revision, sealed) + 1
-            new.execute("UPDATE state SET value = ? WHERE name = 'revision'", (following,)).fetchall()
-        kept = _exchange(truth.file, aside)
-        truth.seal.write(following)
+        try:
+            lost, following = _copied(truth)
+            truth.seal.write(following)
+        except (MmsdkError, apsw.Error, OSError) as error:
+            with suppress(CorruptionError):
+                truth.open()
+            if isinstance(error, OSError):
+                raise CollectionError(f"cannot repair {truth.folder}: {error.strerror}") from error
+            raise
         truth.open()
-        return {"changes": [revision + 1, sealed] if revision < sealed else [], **lost, "kept": kept}
+        return lost
+
+
+def _copied(truth: Truth) -> tuple[dict[str, Any], int]:
+    """Exchange the databases; give what is lost and the number of the change that this is."""
+    aside = truth.file.with_name(f"{truth.file.name}.tmp")
+    for leftover in truth.folder.glob(f"{aside.name}*"):
+        leftover.unlink()
+    sealed = truth.seal.read() or 0
+    with (
+        closing(_connected(truth.file)) as old,
+        closing(_connected(aside, create=True)) as new,
+        transaction(new, write=True),
+    ):
+        copy = _Copy(old, new)
+        lost = copy.run(truth.folder)
+        revision = revision_of(new) if copy.dated else sealed
+        following = max(revision, sealed) + 1
+        new.execute("UPDATE state SET value = ? WHERE name = 'revision'", (following,)).fetchall()
+    changes = [revision + 1, sealed] if revision < sealed else []
+    return {"changes": changes, **lost, "kept": _exchange(truth.file, aside)}, following
 
 
 class _Copy:

@@ -5,6 +5,7 @@ commits after it, and call the database well. The database is then behind the se
 and never an answer. It knows nothing of what a change is.
 """
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -32,11 +33,13 @@ class Seal:
         self.file = folder / NAME
 
     def read(self) -> int | None:
-        """Give the highest number that is written whole; ``None`` when there is none."""
+        """Give the highest number that is written whole; ``None`` when there is none. Raises ``CollectionError``."""
         try:
             data = self.file.read_bytes()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise CollectionError(f"cannot read {self.file}: {error.strerror}") from error
         return max((number for place in (0, _BLOCK) if (number := _number(data[place:])) is not None), default=None)
 
     def write(self, revision: int) -> None:
@@ -48,7 +51,8 @@ class Seal:
                 return
             file = os.open(self.file, os.O_WRONLY)
             try:
-                os.pwrite(file, slot, revision % 2 * _BLOCK)
+                if os.pwrite(file, slot, revision % 2 * _BLOCK) != len(slot):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 getattr(os, "fdatasync", os.fsync)(file)
             finally:
                 os.close(file)

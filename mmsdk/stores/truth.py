@@ -4,6 +4,7 @@ A change is committed, then sealed, then acknowledged. Who reads, reads the seal
 so that a database behind its seal has lost commits. It knows nothing of searches, indexes or encoders.
 """
 
+import logging
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -19,6 +20,7 @@ from mmsdk.stores.published import revision_of
 from mmsdk.stores.seal import Seal
 from mmsdk.stores.writing import Changes
 
+log = logging.getLogger(__name__)
 NAME = "truth.sqlite"
 
 
@@ -83,11 +85,13 @@ class Truth(Closing):
             with transaction(connection):
                 self.seal.check(sealed, revision_of(connection))
                 yield connection
-        finally:
-            if self.closed or readers is not self._readers:
-                connection.close()
-            else:
-                readers.put(connection)
+        except BaseException:
+            self._release(connection)
+            raise
+        if self.closed or readers is not self._readers:
+            self._release(connection)
+        else:
+            readers.put(connection)
 
     @contextmanager
     def writing(self) -> Iterator[Changes]:
@@ -114,10 +118,10 @@ class Truth(Closing):
         """Close all connections; without ``checkpoint`` the write-ahead log stays as it is."""
         readers, self._readers = self._readers, queue.SimpleQueue()
         while not readers.empty():
-            readers.get_nowait().close()
+            self._release(readers.get_nowait())
         if self._writer is not None:
             self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not checkpoint))
-            self._writer.close()
+            self._release(self._writer)
             self._writer = None
 
     def close(self) -> None:
@@ -133,6 +137,12 @@ class Truth(Closing):
             read_only=read_only,
             create=create,
         )
+
+    def _release(self, connection: apsw.Connection) -> None:
+        try:
+            connection.close()
+        except apsw.Error as error:
+            log.warning("closing %s: %s; what was stored is in its write-ahead log", self.file, error)
 
     def _check_open(self) -> None:
         if self.closed:
