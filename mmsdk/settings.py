@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -56,6 +56,28 @@ class Chunking(_Table):
     overlap: int = Field(0, ge=0, description="characters repeated from the chunk before, at a sentence")
 
 
+class Indexing(_Table):
+    """How vectors are indexed, and what that may cost; see docs/retrieval.md."""
+
+    index: str = Field("auto", description="auto, exact, or any FAISS factory string: IVF,SQ8, IVF4096,PQ32, HNSW32")
+    memory_mb: int = Field(0, ge=0, description="memory for one index; 0 is a quarter of the machine's")
+    recall: float = Field(0.98, gt=0, le=1, description="share of the 10 nearest to be found on held-out rows")
+    device: str | None = Field(None, description="auto, cpu, all, cuda or cuda:N instead of the general device")
+    gpu_layout: Literal["replicate", "shard"] = Field("replicate", description="each GPU has the index, or a part")
+    gpu_float16: bool = Field(False, description="half the memory of a GPU; cosines stay exact")
+    gpu_memory_mb: int = Field(0, ge=0, description="memory of one GPU for one index; 0 is no limit")
+
+    @property
+    def memory(self) -> int:
+        """The bytes that one index may take."""
+        if self.memory_mb:
+            return self.memory_mb << 20
+        try:
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+        except (AttributeError, OSError, ValueError):  # no such figure on this system
+            return 2 << 30
+
+
 class Settings(_Table):
     """Everything that can be set. Build it with ``Settings.load``.
 
@@ -75,6 +97,7 @@ class Settings(_Table):
     limits: Limits = Limits()
     fetch: Fetch = Fetch()
     chunking: Chunking = Chunking()
+    store: Indexing = Indexing()
     pins: Mapping[str, str] = Field(default_factory=dict, description="name to the distribution that provides it")
     plugins: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict, description="one table a plugin")
 

@@ -17,7 +17,8 @@ import apsw
 from mmsdk.database import WriterLock, connect, copy, transaction
 from mmsdk.errors import CollectionError
 from mmsdk.stores import manifest, tables
-from mmsdk.stores.published import revision_of, sync_folder
+from mmsdk.stores.files import sync_folder
+from mmsdk.stores.published import revision_of
 from mmsdk.stores.seal import Seal
 from mmsdk.stores.truth import NAME, Truth
 

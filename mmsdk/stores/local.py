@@ -13,7 +13,8 @@ processes, see the last commit. The store knows nothing of models, sources or fu
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ import apsw
 
 from mmsdk.errors import CollectionError, CollectionNotFoundError, CorruptionError, EncoderMismatchError, MmsdkError
 from mmsdk.protocols import Closing, Entry
-from mmsdk.settings import Settings
+from mmsdk.settings import Indexing, Settings
 from mmsdk.stores import damages, manifest, reading, tables
 from mmsdk.stores.backup import copied
+from mmsdk.stores.building import Builds
+from mmsdk.stores.files import sync_folder
 from mmsdk.stores.fulltext import expression
 from mmsdk.stores.indexes.exact import merged
-from mmsdk.stores.published import Indexes, revision_of, sync_folder
+from mmsdk.stores.published import Indexes, revision_of
 from mmsdk.stores.salvage import salvage
 from mmsdk.stores.truth import Truth
 from mmsdk.stores.writing import Changes
@@ -65,7 +68,10 @@ class LocalStore(Closing):
         self._truth = Truth(self.path, read_only=read_only)
         self.lock = self._truth.lock
         self._known = ""
-        self._indexes = Indexes(self.path, settings.device if settings else "auto")
+        self._checked = -1
+        options, device = (settings.store, settings.device) if settings else (Indexing(), "auto")
+        self._indexes = Indexes(self.path, options, device)
+        self._builds = Builds(self._indexes, reading=self._truth.reading, writing=self._truth.exclusive)
         self._open(encoders, create)
 
     @property
@@ -131,14 +137,22 @@ class LocalStore(Closing):
     ) -> list[list[tuple[str, float]]]:
         """Give for each query row the ``k`` nearest (chunk id, cosine), best first; ``kind`` is that of the content."""
         condition = None if where is None else reading.condition(where)
-        with self._indexes.lock, self._reading() as connection:
-            shelves = [shelf for shelf in reading.shelves(connection, space) if kind in (None, shelf.kind)]
+        with ExitStack() as stack:
+            with self._indexes.lock:
+                connection = stack.enter_context(self._reading())
+                shelves = [shelf for shelf in reading.shelves(connection, space) if kind in (None, shelf.kind)]
+                views = [self._indexes.view(connection, shelf) for shelf in shelves]
             among = None if condition is None else reading.numbers(connection, condition)
-            lists = [self._indexes.search(connection, shelf, vectors, k=k, among=among) for shelf in shelves]
+            lists = [
+                view.search(vectors, k, among=among, read=partial(reading.vectors_at, connection, view.shelf))
+                for view in views
+            ]
             found = (
                 [merged(parts, k) for parts in zip(*lists, strict=True)] if lists else [merged((), k) for _ in vectors]
             )
             names = reading.names(connection, [number for numbers, _ in found for number in numbers.tolist()])
+        for view in views:
+            self._builds.consider(view, can_build=self._truth.writable)
         return [
             [(names[number], float(cosine)) for number, cosine in zip(numbers.tolist(), cosines, strict=True)]
             for numbers, cosines in found
@@ -183,7 +197,7 @@ class LocalStore(Closing):
 
     def info(self) -> dict[str, Any]:
         """Describe sizes, spaces and the index."""
-        with self._indexes.lock, self._reading(check=False) as connection:
+        with self._reading(check=False) as connection:
             modalities = reading.modalities(connection)
             documents = connection.execute("SELECT count(*) FROM documents").fetchall()[0][0]
             spaces = [
@@ -191,8 +205,8 @@ class LocalStore(Closing):
                     "name": shelf.space,
                     "kind": shelf.kind,
                     "dimension": shelf.dimension,
-                    "vectors": connection.execute(f"SELECT count(*) FROM vectors_{shelf.number}").fetchall()[0][0],
-                    "index": self._indexes.info(shelf),
+                    "vectors": self._indexes.count(connection, shelf),
+                    "index": {**self._indexes.info(connection, shelf), "is_building": self._builds.is_building(shelf)},
                 }
                 for shelf in reading.shelves(connection)
             ]
@@ -294,6 +308,7 @@ class LocalStore(Closing):
         """Publish indexes that fell behind, then release files and locks; calling it twice is fine."""
         if self._truth.closed:
             return
+        self._builds.wait()
         if self._truth.writable:
             try:
                 self._publish(only_stale=True)
@@ -319,6 +334,8 @@ class LocalStore(Closing):
         if encoders is not None and manifest.fingerprints(encoders) != self._known:
             self.close()
             raise EncoderMismatchError(manifest.mismatch(self.path, recorded, encoders))
+        for encoder in recorded:
+            self._indexes.check(int(encoder["dimension"]))
 
     def _opened(self, *, tolerant: bool) -> bool:
         try:
@@ -363,22 +380,18 @@ class LocalStore(Closing):
             yield changes
 
     def _check_encoders(self, connection: apsw.Connection) -> None:
-        recorded = manifest.recorded(connection)
-        if manifest.fingerprints(recorded) != self._known:
+        revision = revision_of(connection)
+        if revision == self._checked:
+            return
+        if manifest.fingerprints(manifest.recorded(connection)) != self._known:
             raise EncoderMismatchError(
                 f"{self.path} was reindexed with other encoders by another process; open it again"
             )
+        self._checked = revision
 
     def _publish(self, *, only_stale: bool = False) -> None:
-        with self._indexes.lock:
-            with self._reading(check=False) as connection:
-                wanted = [
-                    s for s in reading.shelves(connection) if not only_stale or self._indexes.is_stale(connection, s)
-                ]
-            if not wanted:
-                return
-            with self._truth.exclusive() as connection:
-                for shelf in wanted:
-                    self._indexes.publish(connection, shelf)
-            with self.lock, self._reading(check=False) as connection:
-                self._indexes.sweep(connection)
+        with self._reading(check=False) as connection:
+            shelves = reading.shelves(connection)
+            wanted = [s for s in shelves if not only_stale or self._indexes.is_stale(connection, s)]
+        for shelf in wanted:
+            self._builds.publish(shelf)

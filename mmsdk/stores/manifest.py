@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 
 from mmsdk.errors import CollectionError
-from mmsdk.stores.published import write_durably
+from mmsdk.stores.files import write_durably
 
 FORMAT = 1
 NAME = "manifest.json"

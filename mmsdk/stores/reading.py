@@ -90,6 +90,14 @@ def vectors(connection: apsw.Connection, space: str, ids: Sequence[str]) -> Vect
     return rows
 
 
+def vectors_at(connection: apsw.Connection, shelf: Shelf, wanted: Numbers) -> Vectors:
+    """Give the vectors of chunk numbers, in order, all of which must be there."""
+    sql = f"SELECT vector FROM vectors_{shelf.number} WHERE chunk IN (SELECT value FROM json_each(?)) ORDER BY chunk"
+    found: list[Any] = connection.execute(sql, (json.dumps(wanted.tolist()),)).fetchall()
+    vectors = vectors_of([row[0] for row in found], shelf.dimension)
+    return vectors[np.argsort(np.argsort(wanted))]
+
+
 def noted(connection: apsw.Connection, name: str) -> JSON:
     """Give what was noted under a name."""
     row = connection.execute("SELECT value FROM state WHERE name = ?", (f"note.{name}",)).fetchone()

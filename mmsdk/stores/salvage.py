@@ -18,7 +18,8 @@ import apsw
 from mmsdk.database import connect, transaction, translated
 from mmsdk.errors import CollectionError, CorruptionError, MmsdkError
 from mmsdk.stores import manifest, tables
-from mmsdk.stores.published import revision_of, sync_folder
+from mmsdk.stores.files import sync_folder
+from mmsdk.stores.published import revision_of
 from mmsdk.stores.truth import Truth
 
 _DERIVED = {"indexes", "removals", "words"}

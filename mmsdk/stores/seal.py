@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from mmsdk.errors import CollectionError, CorruptionError
-from mmsdk.stores.published import write_durably
+from mmsdk.stores.files import write_durably
 
 NAME = "commits.seal"
 _BLOCK = 4096

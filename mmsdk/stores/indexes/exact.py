@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsdk.errors import CorruptionError
 from mmsdk.stores.indexes.codes import Codes, room, worthwhile
 from mmsdk.types import Vectors
 
@@ -110,21 +109,11 @@ class ExactIndex:
         found = self._codes.candidates(queries, k, among=rows, but=self._dead)
         return [self._compared(query, near, k) for query, near in zip(queries, found, strict=True)]
 
-    def to_bytes(self) -> bytes:
-        """Give count, dimension, numbers and vectors, little-endian, for a file."""
-        numbers, vectors = self.numbers.astype("<i8"), self.vectors.astype("<f4")
-        return b"".join((np.array(vectors.shape, "<i8").tobytes(), numbers.tobytes(), vectors.tobytes()))
-
     @classmethod
-    def from_bytes(cls, data: bytes) -> "ExactIndex":
-        """Read bytes whose digest was checked. Raises ``CorruptionError`` when their length is wrong."""
-        count, dimension = np.frombuffer(data, "<i8", 2).tolist() if len(data) >= 16 else (0, 0)
-        if len(data) != 16 + count * (8 + 4 * dimension):
-            raise CorruptionError(f"{len(data)} bytes are no index of {count} vectors of {dimension} dimensions")
-        index = cls(dimension)
-        index._numbers = np.frombuffer(data, "<i8", count, 16)
-        index._vectors = np.frombuffer(data, "<f4", offset=16 + 8 * count).reshape(count, dimension)
-        index._count = count
+    def over(cls, numbers: Numbers, vectors: Vectors) -> "ExactIndex":
+        """Use arrays, which may be those of a mapped file, where they are until rows are added."""
+        index = cls(vectors.shape[1])
+        index._numbers, index._vectors, index._count = numbers, vectors, len(numbers)
         index._code(0)
         return index
 
