@@ -74,7 +74,7 @@ class Builds:
         try:
             with self._reading() as connection:
                 sql = "SELECT 1 FROM indexes WHERE space = ? AND revision > ?"
-                is_renewed = connection.execute(sql, (view.shelf.number, view.recorded)).fetchall()
+                is_renewed = connection.execute(sql, (view.shelf.number, view.tried)).fetchall()
             if is_renewed:  # by another process
                 self._adopt(view.shelf)
             elif can_build:

@@ -114,12 +114,12 @@ def is_leftover(file: Path) -> bool:
 def _checked(file: Path, digest: str) -> NDArray[np.uint8]:
     try:
         with file.open("rb") as stream:
-            data = np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+            data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise CorruptionError(f"index file {file.name} cannot be read: {error}") from error
     if hashlib.sha256(data).hexdigest() != digest:
         raise CorruptionError(f"index file {file.name} does not match its SHA-256")
-    return data
+    return np.frombuffer(data, np.uint8)
 
 
 @contextmanager

@@ -54,7 +54,7 @@ class View:
 
     ``main`` holds the rows ``numbers`` by position, of which ``alive`` are still there (all when ``None``);
     ``tail`` holds all other rows. ``numbers`` ascend up to ``cut`` and again from there. ``last`` is the largest
-    number seen, ``recorded`` the file's revision or -1.
+    number seen, ``recorded`` the file's revision or -1, ``tried`` that of the file that was there, if damaged too.
     """
 
     shelf: Shelf
@@ -66,6 +66,7 @@ class View:
     cut: int = 0
     alive: Allowed | None = None
     recorded: int = -1
+    tried: int = -1
     recorded_rows: int = 0
     mapped_bytes: int = 0
 
@@ -179,6 +180,7 @@ class Indexes:
         view = View(shelf, -1, 0, ExactIndex(shelf.dimension))
         if row is not None:
             file, digest, revision, last = row
+            view = replace(view, tried=int(revision))
             try:
                 content = files.mapped(self.folder / str(file), str(digest))
                 view = self._shown(replace(view, revision=int(revision), last=int(last)), content)

@@ -124,7 +124,7 @@ class FaissIndex:
 
     def _compares(self, count: int, k: int, queries: int) -> bool:
         """Say whether comparing every allowed row costs less than searching with a selector."""
-        if count <= max(FEW, k * self.traits.widen):
+        if count <= max(FEW, self._wide(k)):
             return True
         read = _SECONDS_TO_GIVE_BACK if self.traits.lossless else _SECONDS_TO_READ
         compared = count * (read + queries * _SECONDS_TO_COMPARE)
@@ -150,11 +150,15 @@ class FaissIndex:
         scaled = self.traits.effort * len(self) // max(count, 1)
         return min(scaled, self._lists) if self._lists else min(scaled, 4 * self.traits.effort)
 
+    def _wide(self, k: int) -> int:
+        """Give the number of candidates that are compared for ``k`` neighbours."""
+        return k if self.traits.lossless else max(k, _NEIGHBOURS) * self.traits.widen
+
     def _on_gpu(self, queries: Vectors, k: int, allowed: Allowed | None, *, fetch: Fetch) -> list[Found]:
         """Search the copy on GPUs; rows are short where there is none or it cannot give enough."""
         count = len(self) if allowed is None else allowed.count
         rescores = self._copy is not None and (self._copy.is_rough or not self.traits.lossless)
-        wanted = min(k * max(self.traits.widen, 4 if rescores else 1), count)
+        wanted = min(max(self._wide(k), 4 * k if rescores else k), count)
         answer = None if self._copy is None else self._copy.search(queries, wanted, rows=len(self), count=count)
         if answer is None:
             return [merged((), k) for _ in queries]
@@ -166,14 +170,16 @@ class FaissIndex:
     def _candidates(self, queries: Vectors, k: int, allowed: Allowed | None) -> list[Found]:
         """Search on the CPU, with a selector where the kind takes one."""
         count = len(self) if allowed is None else allowed.count
-        wanted = min(k * self.traits.widen, count)
+        wanted = min(self._wide(k), count)
         if allowed is None or self.traits.selects:
             selector = None if allowed is None else allowed.selector
             parameters = _parameters(self._index, max(self._effort(count), 1), wanted=wanted, selector=selector)
-            return _kept(*self._index.search(queries, wanted, params=parameters), None)
+            scores, positions = self._index.search(queries, wanted, params=parameters)
+            return _kept(scores, positions, None)
         asked = widened(wanted, len(self), count)
         parameters = _parameters(self._index, self.traits.effort, wanted=asked)
-        found = _kept(*self._index.search(queries, asked, params=parameters), allowed)
+        scores, positions = self._index.search(queries, asked, params=parameters)
+        found = _kept(scores, positions, allowed)
         return [(positions[:wanted], cosines[:wanted]) for positions, cosines in found]
 
     def write(self, put: Callable[[bytes], Any]) -> None:
@@ -234,6 +240,9 @@ def _trained(kind: str, sample: Vectors) -> Any:
     inner = _innermost(index)
     if hasattr(inner, "do_polysemous_training"):
         inner.do_polysemous_training = False  # takes most of the training and is for a search not done here
+    for part in (inner, getattr(inner, "pq", None)):
+        if part is not None and hasattr(part, "cp"):
+            part.cp.min_points_per_centroid = 1  # small collections are trained on what they have, without warnings
     try:
         index.train(sample)
     except RuntimeError as error:

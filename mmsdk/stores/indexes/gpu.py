@@ -70,10 +70,10 @@ def visible() -> int:
 def needed(index: Any, plan: Plan) -> int:
     """Estimate the bytes that each GPU of the plan needs for an index: codes, ids and centroids."""
     inner = faiss.downcast_index(index)
-    code = int(getattr(inner, "code_size", 4 * index.d))
+    code: int = int(getattr(inner, "code_size", 4 * index.d))
     if plan.float16 and isinstance(inner, faiss.IndexFlat | faiss.IndexIVFFlat):
         code //= 2
-    rows = math.ceil(index.ntotal / (len(plan.devices) if plan.shard else 1))
+    rows: int = math.ceil(index.ntotal / (len(plan.devices) if plan.shard else 1))
     centroids = int(inner.nlist) * int(index.d) * 4 if isinstance(inner, faiss.IndexIVF) else 0
     return rows * (code + 8) + centroids
 
@@ -119,18 +119,20 @@ def copied(index: Any, plan: Plan | None, *, effort: int) -> GpuCopy | None:
         return None
     bytes_needed = needed(index, plan)
     if plan.memory and bytes_needed > plan.memory:
-        return _refused(plan, f"the index needs {bytes_needed >> 20} MB a GPU, {plan.memory >> 20} MB are allowed")
+        _refuse(plan, f"the index needs {bytes_needed >> 20} MB a GPU, {plan.memory >> 20} MB are allowed")
+        return None
     try:
         return GpuCopy(index, plan, effort=effort)
     except RuntimeError as error:
         text = str(error)
         if "memory" in text.lower() or "alloc" in text.lower():
-            return _refused(plan, f"a GPU has too little memory for {bytes_needed >> 20} MB: {text[:200]}")
-        log.warning("FAISS searches on the CPU: this kind of index cannot be copied to a GPU: %s", text[:200])
+            _refuse(plan, f"a GPU has too little memory for {bytes_needed >> 20} MB: {text[:200]}")
+        else:
+            log.warning("FAISS searches on the CPU: this kind of index cannot be copied to a GPU: %s", text[:200])
         return None
 
 
-def _refused(plan: Plan, reason: str) -> None:
+def _refuse(plan: Plan, reason: str) -> None:
     if plan.strict:
         raise DeviceMemoryError(f"{reason}; take device='auto' for the CPU instead, or a smaller kind of index")
     log.warning("FAISS searches on the CPU: %s", reason)

@@ -41,7 +41,7 @@ def least(kind: str) -> int:
     """Give the rows that a kind needs to be trained."""
     lists = [int(count) for count in re.findall(r"\bIVF(\d+)", kind)]
     bits = [int(found or 8) for found in re.findall(r"\bPQ\d+(?:x(\d+))?", kind)]
-    return max([1, *lists, *(2**count for count in bits)])
+    return max([1, *lists, *(1 << count for count in bits)])
 
 
 def sample(kind: str) -> int:
@@ -61,4 +61,4 @@ def _parts(dimension: int) -> int:
 
 
 def _lists(rows: int) -> int:
-    return min(max(2 ** round(math.log2(4 * max(rows, 1) ** 0.5)), _LISTS[0]), _LISTS[1])
+    return min(max(1 << round(math.log2(4 * max(rows, 1) ** 0.5)), _LISTS[0]), _LISTS[1])
