@@ -31,22 +31,7 @@ from mmsdk.types import Chunk, Document, Locator, Vectors
 
 DIMENSION, K, BLOCK, QUERIES, FILTERED = 384, 10, 10_000, 200, 20
 ENCODERS = [{"space": "s", "dimension": DIMENSION, "fingerprint": "made", "modalities": ["text"]}]
-WORDS = [
-    "river",
-    "stone",
-    "garden",
-    "winter",
-    "letter",
-    "market",
-    "engine",
-    "window",
-    "bridge",
-    "harbour",
-    "lantern",
-    "meadow",
-    "copper",
-    "violin",
-]
+WORDS = ("river", "stone", "garden", "winter", "letter", "market", "engine", "window", "bridge", "lantern", "copper")
 GROUP = 7
 
 
