@@ -25,7 +25,7 @@ LEGAL = frozenset(
 """Words that end company names and do not tell companies apart."""
 MODEL = "en-core-web-sm"
 _LEGAL_CJK = re.compile("(?:股份|控股|集团|集團|有限|责任|責任|公司|株式会社)+$")
-_TOKEN = re.compile(rf"[{CJK}]|[$#]?[^\W_]+(?:[.&'’-](?!s\b)[^\W_]+)*", re.UNICODE)
+_TOKEN = re.compile(rf"[{CJK}]|[$#]?[^\W_]+(?:[.&'’](?!s\b)[^\W_]+)*", re.UNICODE)
 
 
 @dataclass(frozen=True)

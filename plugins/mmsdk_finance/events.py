@@ -106,10 +106,15 @@ class Stories:
     def forget(self, before: float) -> None:
         """Forget the stories that happened before a time, seconds since 1970."""
         for number in [number for number, story in self._stories.items() if story.at < before]:
-            for key in _keys(self._stories.pop(number).sketch):
-                self._index[key].discard(number)
-                if not self._index[key]:
-                    del self._index[key]
+            self.remove(number)
+
+    def remove(self, number: int) -> None:
+        """Forget one story; one that is not remembered is passed over."""
+        story = self._stories.pop(number, None)
+        for key in _keys(story.sketch) if story else ():
+            self._index[key].discard(number)
+            if not self._index[key]:
+                del self._index[key]
 
     def __len__(self) -> int:
         return len(self._stories)

@@ -1,0 +1,189 @@
+"""Where alerts go: console, file, webhook, e-mail. A sink sends one alert or raises ``DeliveryError``.
+
+Every alert has an id that stays the same when it is sent again, and every sink uses it, so a delivery that is
+repeated after a crash can be told from a new alert. When to try again is the dispatcher's business.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import smtplib
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Protocol
+
+from mmsdk.errors import InputError, MmsdkError
+from mmsdk_finance.alerts import Alert
+
+SIGNATURE = "X-Mmsdk-Signature"
+TOLERANCE = 300
+"""Seconds for which a signature is good."""
+_TAIL = 1 << 20
+
+
+class DeliveryError(MmsdkError):
+    """Say why an alert did not arrive; it will be tried again."""
+
+    status = 502
+
+
+class Sink(Protocol):
+    """Send an alert; ``name`` tells one sink from another in the state."""
+
+    @property
+    def name(self) -> str:
+        """The same from run to run."""
+
+    def send(self, alert: Alert) -> None:
+        """Send it. Raises ``DeliveryError``."""
+
+
+@dataclass(frozen=True)
+class Console:
+    """Write alerts to standard error, one line each."""
+
+    name: str = "console"
+
+    def send(self, alert: Alert) -> None:
+        """Write it, without control characters that could steer a terminal."""
+        sys.stderr.write("".join(c if c.isprintable() else "\ufffd" for c in alert.text) + "\n")
+
+
+@dataclass(frozen=True)
+class File:
+    """Append alerts to a file as JSON lines; one that is there already is not written again."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Named by its path."""
+        return f"file:{self.path}"
+
+    def send(self, alert: Alert) -> None:
+        """Append it and wait until it is on the disk. Raises ``DeliveryError``."""
+        line = json.dumps(alert.to_json(), ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        try:
+            with self.path.open("ab+") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _TAIL))
+                tail = file.read()
+                if f'"id": "{alert.id}"'.encode() in tail:
+                    return
+                file.write(line if tail.endswith(b"\n") or not tail else b"\n" + line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise DeliveryError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """Post alerts as JSON to an address of yours.
+
+    ``Idempotency-Key`` is the alert's id. With a secret, ``X-Mmsdk-Signature`` is ``t=<seconds>,v1=<hex>`` where hex
+    is HMAC-SHA256 of ``<seconds>.<body>``; ``verified`` checks it. Redirects are not followed. Raises ``InputError``
+    for what is no http(s) address.
+    """
+
+    url: str
+    secret: str = field(default="", repr=False)
+    seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise InputError(f"a webhook needs an http(s) address, not {self.url!r}")
+
+    @property
+    def name(self) -> str:
+        """Named by its address."""
+        return f"webhook:{self.url}"
+
+    def send(self, alert: Alert) -> None:
+        """Post it; any answer of 2xx is a delivery. Raises ``DeliveryError``."""
+        body = json.dumps(alert.to_json(), ensure_ascii=False).encode("utf-8", "replace")
+        headers = {"Content-Type": "application/json", "Idempotency-Key": alert.id, "User-Agent": "mmsdk-finance"}
+        if self.secret:
+            headers[SIGNATURE] = signature(body, self.secret, at=int(time.time()))
+        request = urllib.request.Request(self.url, body, headers, method="POST")  # noqa: S310  checked above
+        try:
+            with urllib.request.build_opener(_Straight).open(request, timeout=self.seconds):
+                return
+        except (OSError, HTTPException, ValueError) as error:
+            raise DeliveryError(f"{self.url} did not take alert {alert.id}: {error}") from error
+
+
+class _Straight(urllib.request.HTTPRedirectHandler):
+    """Follow no redirect: the alert and its signature are for the address that was given."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def signature(body: bytes, secret: str, *, at: int) -> str:
+    """Sign a body at a time, in seconds since 1970."""
+    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={at},v1={digest}"
+
+
+def verified(body: bytes, header: str, *, secret: str, now: float | None = None) -> bool:
+    """Tell whether a webhook's signature belongs to the body and is not old; for those who receive one.
+
+    >>> verified(b"{}", signature(b"{}", "secret", at=100), secret="secret", now=110)
+    True
+    """
+    stamp = header.partition(",")[0].removeprefix("t=")
+    if not stamp.isdigit() or abs((time.time() if now is None else now) - int(stamp)) > TOLERANCE:
+        return False
+    return hmac.compare_digest(header, signature(body, secret, at=int(stamp)))
+
+
+@dataclass(frozen=True)
+class Mail:
+    """Send alerts by SMTP. ``Message-ID`` is made of the alert's id.
+
+    With ``starttls`` the connection is encrypted before anything is sent. The password is read from the environment
+    variable ``SMTP_PASSWORD`` when there is a ``user``.
+    """
+
+    host: str
+    to: Sequence[str]
+    sender: str
+    port: int = 587
+    user: str = ""
+    starttls: bool = True
+    seconds: float = 20.0
+
+    @property
+    def name(self) -> str:
+        """Named by server and recipients."""
+        return f"mail:{self.host}:{','.join(self.to)}"
+
+    def send(self, alert: Alert) -> None:
+        """Send it. Raises ``DeliveryError``."""
+        message = EmailMessage()
+        message["Subject"] = f"[{alert.severity}] {_line(alert.name)} ({alert.ticker}) turned {alert.side}"
+        message["From"], message["To"] = self.sender, ", ".join(self.to)
+        message["Message-ID"] = f"<{alert.id}@mmsdk-finance>"
+        lines = [f"- {reason.at} {reason.source}: {reason.quote} {reason.url}".rstrip() for reason in alert.reasons]
+        message.set_content("\n".join([alert.text, "", *lines]))
+        try:
+            with smtplib.SMTP(self.host, self.port, timeout=self.seconds) as server:
+                if self.starttls:
+                    server.starttls()
+                if self.user:
+                    server.login(self.user, os.environ.get("SMTP_PASSWORD", ""))
+                server.send_message(message)
+        except (OSError, smtplib.SMTPException) as error:
+            raise DeliveryError(f"{self.host}:{self.port} did not take alert {alert.id}: {error}") from error
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
