@@ -1,5 +1,7 @@
 """Text, image and speech encoders with the bundled models: what they say of the world, and the contract."""
 
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -62,7 +64,7 @@ def test_fingerprint_and_dimension_need_no_weights(monkeypatch: pytest.MonkeyPat
     def refuse(*given: object) -> None:
         raise AssertionError("the weights were loaded")
 
-    monkeypatch.setattr("mmsdk.encoders.text.SentenceTransformer", refuse)
+    monkeypatch.setattr("sentence_transformers.SentenceTransformer", refuse)
     made = TextEncoder(settings=Settings())
     assert made.dimension == 384
     assert made.fingerprint.startswith("text:all-MiniLM-L6-v2@")
@@ -75,6 +77,23 @@ def test_vectors_are_those_of_sentence_transformers() -> None:
     folder = weights.resolve("all-MiniLM-L6-v2", settings=Settings())
     reference = SentenceTransformer(str(folder), device="cpu").encode(texts, normalize_embeddings=True)
     assert ((reference * encoder(0).encode(texts)).sum(axis=1) >= 0.999).all()
+
+
+@pytest.mark.usefixtures("bundled")
+def test_an_unchanged_folder_is_added_again_without_importing_a_model_library(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text("A tent.")
+    program = f"""
+import sys
+from mmsdk import Collection
+with Collection.open({str(tmp_path / "shop")!r}, create=True) as shop:
+    report = shop.add({str(tmp_path / "docs")!r})
+    print(report.documents, report.skipped, "torch" in sys.modules, "timm" in sys.modules)
+"""
+    runs = [
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True) for _ in range(2)
+    ]
+    assert [run.stdout.split() for run in runs] == [["1", "0", "True", "False"], ["0", "1", "False", "False"]]
 
 
 def test_lower_precision_is_used_only_when_it_is_faithful_and_faster(monkeypatch: pytest.MonkeyPatch) -> None:

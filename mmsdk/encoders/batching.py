@@ -4,12 +4,26 @@ Knows nothing of models.
 """
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from mmsdk.errors import DeviceMemoryError, UnsupportedModalityError
 from mmsdk.types import Content, Modality, Vectors, modality_of
+
+if TYPE_CHECKING:
+    import torch
+
+
+def needs(*libraries: str) -> None:
+    """Raise ``ModuleNotFoundError`` for a library that is not there, without importing those that are.
+
+    Model libraries take seconds to import, and an encoder that is only asked for its space does not need them.
+    """
+    for library in libraries:
+        if find_spec(library) is None:
+            raise ModuleNotFoundError(f"No module named {library!r}", name=library)
 
 
 def check(inputs: Sequence[Content], modalities: frozenset[Modality], encoder: str) -> None:
@@ -46,6 +60,8 @@ def shrinking(run: Callable[[Sequence[int]], Vectors], batch: Sequence[int], wha
 
     Raises ``DeviceMemoryError`` when a single input does not fit.
     """
+    import torch
+
     try:
         return run(batch)
     except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -62,11 +78,13 @@ def shrinking(run: Callable[[Sequence[int]], Vectors], batch: Sequence[int], wha
 
 
 def _out_of_memory(error: BaseException) -> bool:
+    import torch
+
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
-def unit(rows: torch.Tensor) -> Vectors:
+def unit(rows: "torch.Tensor") -> Vectors:
     """Scale rows to unit L2 norm as float32; a row of zeros becomes the vector with all components equal."""
     array: Vectors = rows.float().cpu().numpy()
     norms = np.linalg.norm(array, axis=1, keepdims=True)

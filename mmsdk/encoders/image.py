@@ -15,17 +15,14 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image as Picture
-from timm import create_model
-from timm.data.imagenet_info import ImageNetInfo
-from torch import nn
 
 from mmsdk import weights
 from mmsdk.encoders import shared
-from mmsdk.encoders.batching import check, packed, shrinking, unit
+from mmsdk.encoders.batching import check, needs, packed, shrinking, unit
 from mmsdk.errors import ModelLoadError
 from mmsdk.protocols import Encoder
 from mmsdk.recognizers.devices import torch_device
@@ -33,6 +30,11 @@ from mmsdk.settings import Settings
 from mmsdk.types import Content, Image, Modality, Role, Vectors
 from mmsdk.weights import model_name
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+needs("torch", "timm")
 DEFAULT_MODEL = "efficientnet-lite2"
 ARCHITECTURE = "tf_efficientnet_lite2"
 CLASSES = 1000
@@ -90,6 +92,8 @@ class ImageEncoder:
         Raises ``UnsupportedModalityError`` for anything but images, ``WeightsError``,
         ``ModelLoadError`` and ``DeviceMemoryError``.
         """
+        import torch
+
         check(inputs, self.modalities, "the image encoder")
         rows = np.zeros((len(inputs), self.dimension), np.float32)
         images = [image for image in inputs if isinstance(image, Image)]
@@ -103,14 +107,18 @@ class ImageEncoder:
                 rows[batch] = shrinking(run, batch, self.model)
         return rows
 
-    def _probabilities(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _probabilities(self, pixels: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
         device = next(self._classifier.parameters()).device
         with torch.inference_mode():
             scores = self._classifier(pixels.to(device, memory_format=torch.channels_last))
         probabilities: torch.Tensor = scores.float().softmax(dim=1)
         return probabilities.cpu()
 
-    def _placed(self, probabilities: torch.Tensor) -> Vectors:
+    def _placed(self, probabilities: "torch.Tensor") -> Vectors:
+        import torch
+
         strongest, classes = probabilities.topk(STRONGEST, dim=1)
         return unit(torch.einsum("nk,nkd->nd", strongest**POWER, self._classes[classes]))
 
@@ -119,8 +127,11 @@ class ImageEncoder:
         return shared(model_name("text", self.settings), self.settings)
 
     @cached_property
-    def _classes(self) -> torch.Tensor:
+    def _classes(self) -> "torch.Tensor":
         """Give E (E'E + 5)^-1, one row a class; float32 ``[1000, dimension]``. Class vectors are kept in the cache."""
+        import torch
+        from timm.data.imagenet_info import ImageNetInfo
+
         name = hashlib.sha256(f"{self.fingerprint}".encode()).hexdigest()[:24]
         file = self.settings.cache.expanduser() / "derived" / f"imagenet-{name}.npy"
         vectors = _kept(file)
@@ -133,7 +144,10 @@ class ImageEncoder:
         return torch.from_numpy(np.linalg.solve(gram, centred.T).T.astype(np.float32))
 
     @cached_property
-    def _classifier(self) -> nn.Module:
+    def _classifier(self) -> "nn.Module":
+        import torch
+        from timm import create_model
+
         file = weights.resolve(self.model, settings=self.settings)
         network: nn.Module = create_model(ARCHITECTURE, pretrained=False)
         try:
@@ -167,12 +181,14 @@ def _keep(file: Path, vectors: Vectors) -> None:
         draft.replace(file)
 
 
-def _renamed(found: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
+def _renamed(found: "dict[str, torch.Tensor]", network: "nn.Module") -> "dict[str, torch.Tensor]":
     """Give the weights timm's names; both list the same layers in the same order."""
     return dict(zip(network.state_dict(), found.values(), strict=True))
 
 
-def _prepared(image: Image) -> torch.Tensor:
+def _prepared(image: Image) -> "torch.Tensor":
     """Scale to 260 x 260 pixels with values in [-1, 1]; float32 ``[3, 260, 260]``."""
+    import torch
+
     picture = Picture.fromarray(image.pixels).resize((SIZE, SIZE), Picture.Resampling.BICUBIC)
     return torch.from_numpy(np.asarray(picture, np.float32) / 127.5 - 1.0).permute(2, 0, 1)

@@ -10,25 +10,29 @@ import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from sentence_transformers import SentenceTransformer
-from transformers import PreTrainedTokenizerBase
 
 from mmsdk import weights
-from mmsdk.encoders.batching import check, packed, shrinking, unit
+from mmsdk.encoders.batching import check, needs, packed, shrinking, unit
 from mmsdk.errors import ModelLoadError
 from mmsdk.recognizers.devices import torch_device, without_bars
 from mmsdk.settings import Settings
 from mmsdk.types import Content, Modality, Role, Vectors
 
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+needs("torch", "transformers", "sentence_transformers")
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 FAITHFUL = 0.999
 """Least cosine to float32 at which a lower precision is used."""
 _BUDGET = {"cuda": 131_072, "mps": 32_768}
 _TOKENS_A_CORE = 1_024
+_MANY = 16_384
+"""Tokens from which on finding out whether a lower precision pays is worth its cost, that of some 10,000."""
 _PROBES = (
     "",
     "Returns are free within 30 days.",
@@ -42,7 +46,7 @@ class TextEncoder:
     """Encode texts with a sentence-transformers model; the space is ``text:<model>``.
 
     ``model`` is a folder, a pinned model or a hub repository. Batches are packed by tokens, and run in
-    lower precision where the hardware has it and a check at loading finds every cosine to float32 at
+    lower precision where there are many, the hardware has it and a check finds every cosine to float32 at
     least 0.999. ``truncated`` counts, over the life of the encoder, the inputs that were longer than
     the model takes; what is too long is cut at the end. The empty string has a vector like any other.
     The fingerprint covers the digest of all model files, and with it maximum length and prompts.
@@ -94,9 +98,9 @@ class TextEncoder:
             return rows
         texts = [str(text).encode("utf-8", "replace").decode() for text in inputs]
         with self._running:
-            model, half = self._loaded, self._precision
-            prompt = self._prompt(role)
+            model, prompt = self._loaded, self._prompt(role)
             lengths = self._lengths(texts, prompt)
+            half = self._precision if sum(lengths) >= _MANY else None
 
             def run(batch: Sequence[int]) -> Vectors:
                 return _forward(model, [texts[position] for position in batch], prompt, half)
@@ -112,6 +116,8 @@ class TextEncoder:
 
     def _lengths(self, texts: list[str], prompt: str | None) -> list[int]:
         """Count tokens, cut to what the model takes, and note how many texts are longer than that."""
+        from transformers import PreTrainedTokenizerBase
+
         tokenizer = self._loaded.tokenizer
         if not isinstance(tokenizer, PreTrainedTokenizerBase):
             return [len(text) // 4 + 1 for text in texts]
@@ -126,7 +132,10 @@ class TextEncoder:
         return weights.resolve(self.model, settings=self.settings)
 
     @cached_property
-    def _loaded(self) -> SentenceTransformer:
+    def _loaded(self) -> "SentenceTransformer":
+        import torch
+        from sentence_transformers import SentenceTransformer
+
         device = torch_device(self.settings.device)
         options = {"use_safetensors": True, "dtype": torch.float32}
         try:
@@ -140,7 +149,7 @@ class TextEncoder:
             ) from error
 
     @cached_property
-    def _precision(self) -> torch.dtype | None:
+    def _precision(self) -> "torch.dtype | None":
         """Give the lower precision to run in, if the hardware has one, vectors stay the same, and it is faster."""
         half = _native_half(self._loaded.device)
         if half is None:
@@ -150,7 +159,7 @@ class TextEncoder:
         faithful = float((exact * quick).sum(axis=1).min()) >= FAITHFUL
         return half if faithful and self._seconds(half) < self._seconds(None) else None
 
-    def _seconds(self, precision: torch.dtype | None) -> float:
+    def _seconds(self, precision: "torch.dtype | None") -> float:
         """Time a passage-sized batch: processors that list bfloat16 but have no unit for it are slower in it."""
         times = []
         for _ in range(3):
@@ -160,7 +169,9 @@ class TextEncoder:
         return min(times)
 
 
-def _forward(model: SentenceTransformer, texts: list[str], prompt: str | None, half: torch.dtype | None) -> Vectors:
+def _forward(model: "SentenceTransformer", texts: list[str], prompt: str | None, half: "torch.dtype | None") -> Vectors:
+    import torch
+
     features = model.preprocess(texts, prompt=prompt)
     moved = {
         name: value.to(model.device) if isinstance(value, torch.Tensor) else value for name, value in features.items()
@@ -169,13 +180,17 @@ def _forward(model: SentenceTransformer, texts: list[str], prompt: str | None, h
         return unit(model(moved)["sentence_embedding"])
 
 
-def _budget(device: torch.device) -> int:
+def _budget(device: "torch.device") -> int:
     """Give the tokens of a batch. On a CPU, batches that outgrow the cache of its cores are slower."""
+    import torch
+
     return _BUDGET.get(device.type, _TOKENS_A_CORE * torch.get_num_threads())
 
 
-def _native_half(device: torch.device) -> torch.dtype | None:
+def _native_half(device: "torch.device") -> "torch.dtype | None":
     """Name the 16-bit type that the device has instructions for."""
+    import torch
+
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device.type == "cpu":

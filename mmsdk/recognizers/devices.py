@@ -3,17 +3,21 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import torch
+from typing import TYPE_CHECKING
 
 from mmsdk.errors import ModelLoadError, SettingsError
 
+if TYPE_CHECKING:
+    import torch
 
-def torch_device(name: str) -> torch.device:
+
+def torch_device(name: str) -> "torch.device":
     """Turn ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` into a device; ``auto`` takes the fastest there is.
 
     Raises ``SettingsError`` for another name and ``ModelLoadError`` for a device that is not there.
     """
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
