@@ -307,3 +307,20 @@ def test_collections_are_backed_up_and_restored(tmp_path: Path) -> None:
         Collection.open(tmp_path / "c", encoders=encoder)
     with Collection.open(tmp_path / "c", encoders=()) as collection:
         assert collection.verify()
+
+
+def test_the_command_line_backs_up_and_restores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from mmsdk.cli import main
+
+    with opened(tmp_path / "c") as store:
+        put(store, {1: 0})
+    names = {name: str(tmp_path / name) for name in ("c", "b", "again")}
+    assert main(["backup", names["c"], names["b"], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["documents"] == 1
+    assert main(["restore", names["b"], names["again"], "--json"]) == 0
+    assert main(["restore", names["b"], names["again"]]) == 8
+    assert main(["restore", names["b"], names["again"], "--replace"]) == 0
+    assert main(["verify", names["again"]]) == 0
+    _spoil(tmp_path / "c" / "truth.sqlite", 0)
+    assert main(["verify", names["c"]]) == 8
+    assert "damaged" in capsys.readouterr().out

@@ -20,8 +20,11 @@ NAME = "manifest.json"
 
 def check_format(folder: Path) -> None:
     """Raise ``CollectionError`` when a newer mmsdk made the folder, or it is a file."""
-    if folder.exists() and not folder.is_dir():
-        raise CollectionError(f"{folder} is a file; a collection is a folder")
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise CollectionError(f"{folder} is a file; a collection is a folder")
+    except PermissionError as error:
+        raise CollectionError(f"cannot look for a collection at {folder}: {error.strerror}") from error
     made = _read(folder).get("format", FORMAT)
     if not isinstance(made, int) or made > FORMAT:
         raise CollectionError(f"{folder} has format {made!r}, this mmsdk reads up to {FORMAT}; install a newer mmsdk")

@@ -52,7 +52,12 @@ class Truth(Closing):
     @property
     def exists(self) -> bool:
         """Whether there is a database. Raises ``CorruptionError`` when there was one."""
-        there = self.file.is_file() and self.file.stat().st_size > 0
+        try:
+            there = self.file.stat().st_size > 0
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
+        except OSError as error:
+            raise CollectionError(f"cannot open {self.file}: {error.strerror}") from error
         sealed = self.seal.read()
         if not there and sealed is not None:
             raise CorruptionError(f"{self.file} is gone, and with it {sealed} changes; restore it from a backup")
