@@ -240,6 +240,7 @@ class LocalStore(Closing):
             lost = salvage(self._truth) if damaged else {}
         with self._writing(check=False) as changes:
             changes.connection.execute("REINDEX").fetchall()
+            changes.rebuild_facts()
             changes.rebuild_words()
             changes.connection.execute("DELETE FROM indexes").fetchall()
             manifest.write(self.path, changes.connection)

@@ -10,6 +10,7 @@ import numpy as np
 from mmsdk import filters
 from mmsdk.errors import CollectionError
 from mmsdk.stores.conditions import Conditions
+from mmsdk.stores.facts import Facts, answers
 from mmsdk.stores.indexes.exact import Numbers
 from mmsdk.stores.published import Shelf
 from mmsdk.stores.tables import CHUNK, RESERVED, chunk_of, vectors_of
@@ -21,11 +22,20 @@ Condition = tuple[str, tuple[Any, ...]]
 
 def condition(where: Filter) -> Condition:
     """Compile a filter. Raises ``InvalidFilterError``."""
+    node = filters.parse(where)
+    parts = node.parts if isinstance(node, filters.All) else (node,)
+    facts = Facts()
+    known = [part for part in parts if answers(part)]
+    found = facts.joined(known, "INTERSECT") if known else ""
+    rest = filters.All(tuple(part for part in parts if not answers(part)))
+    if known and not rest.parts:
+        return found, tuple(facts.values)
     conditions = Conditions("c.metadata", RESERVED)
-    sql = conditions.sql(filters.parse(where))
+    sql = conditions.sql(rest)
+    among = f"c.number IN ({found}) AND" if known else ""
     return (
-        f"SELECT c.number FROM chunks AS c JOIN documents AS d ON d.number = c.document WHERE {sql}",
-        tuple(conditions.values),
+        f"SELECT c.number FROM chunks AS c JOIN documents AS d ON d.number = c.document WHERE {among} {sql}",
+        (*facts.values, *conditions.values),
     )
 
 

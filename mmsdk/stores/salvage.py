@@ -22,7 +22,7 @@ from mmsdk.stores.files import sync_folder
 from mmsdk.stores.published import revision_of
 from mmsdk.stores.truth import Truth
 
-_DERIVED = {"indexes", "removals", "words"}
+_DERIVED = {"facts", "indexes", "removals", "words"}
 _IN_A_ROW = 65_536
 """A table ends where so many row numbers after one another cannot be read."""
 _UNREADABLE = (apsw.CorruptError, apsw.IOError)

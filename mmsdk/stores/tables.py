@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmsdk.errors import InputError
+from mmsdk.stores import facts
 from mmsdk.stores.fulltext import TOKENIZER, indexed
 from mmsdk.stores.pictures import packed, unpacked
 from mmsdk.types import Audio, Chunk, Image, Locator, Vectors
@@ -59,6 +60,7 @@ MIGRATIONS = (
     ) STRICT;
     {WORDS};
     """,
+    facts.TABLE,
 )
 """A shelf of a space has its vectors in a table ``vectors_<number>``; ``removals`` lets an index in memory follow."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mmsdk.errors import CollectionError, InputError
 from mmsdk.protocols import Entry
+from mmsdk.stores.facts import FILL
 from mmsdk.stores.published import Shelf, revision_of
 from mmsdk.stores.reading import batches, shelves
 from mmsdk.stores.tables import WORDS, chunk_row, dumped, searchable
@@ -142,6 +143,11 @@ class Changes:
             self._run("DELETE FROM indexes WHERE space = ?", number)
             self._run("DELETE FROM spaces WHERE number = ?", number)
         self._shelves = shelves(self.connection)
+
+    def rebuild_facts(self) -> None:
+        """Make the table that filters read anew."""
+        self._run("DELETE FROM facts")
+        self._run(FILL)
 
     def rebuild_words(self) -> None:
         """Make the full-text index anew."""
