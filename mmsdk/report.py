@@ -25,7 +25,8 @@ font:16px/1.5 system-ui,sans-serif}
 h1{font-size:1.6rem;margin:.2rem 0}h2{font-size:1.2rem;margin:2rem 0 .5rem}p{max-width:48rem}.soft{color:var(--soft)}
 table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;padding:.35rem .6rem;vertical-align:top;
 border-bottom:1px solid var(--line)}th{color:var(--soft);font-weight:600}td.number{text-align:right;white-space:nowrap;
-font-variant-numeric:tabular-nums}a{color:var(--link)}.table{overflow-x:auto}.chart{width:100%;margin:.5rem 0 1rem}
+font-variant-numeric:tabular-nums}a{color:var(--link)}.table{overflow-x:auto;margin:.5rem 0 1.5rem}
+.chart{width:100%;margin:.5rem 0 1rem}
 dl{display:flex;flex-wrap:wrap;gap:.8rem;margin:1rem 0}dl div{background:var(--panel);border-radius:.5rem;
 padding:.6rem 1rem}dt{color:var(--soft);font-size:.8rem}dd{margin:0;font-size:1.3rem;font-variant-numeric:tabular-nums}
 """
@@ -45,7 +46,7 @@ function dressed(layout) {
 function draw() {
   for (const place of document.querySelectorAll(".chart")) {
     const figure = JSON.parse(document.getElementById(place.dataset.figure).textContent);
-    Plotly.react(place, figure.data, dressed(figure.layout), {displaylogo: false, responsive: true});
+    Plotly.react(place, figure.data, dressed(figure.layout), {displayModeBar: false, responsive: true});
   }
 }
 dark.addEventListener("change", draw);
@@ -95,7 +96,7 @@ class Report:
         """Add a chart: traces and layout as Plotly's JSON describes them (https://plotly.com/javascript/reference)."""
         self._figures += 1
         name = f"figure-{self._figures}"
-        whole = {"data": list(data), "layout": {"margin": {"t": 30, "r": 20}, "height": height, **layout}}
+        whole = {"data": list(data), "layout": {"margin": {"t": 30, "r": 20, "b": 45}, "height": height, **layout}}
         written = json.dumps(whole).replace("<", "\\u003c")
         self._parts.append(
             f'<div class="chart" data-figure="{name}" style="height:{int(height)}px"></div>'

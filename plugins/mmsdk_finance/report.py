@@ -112,17 +112,21 @@ def _date(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
 
 
+def _minute(at: str) -> str:
+    return at[:16].replace("T", " ")
+
+
 def _alerts(monitor: SentimentMonitor, report: Report, *, start: float) -> None:
     rows: list[tuple[Cell, ...]] = []
     for alert in monitor.alerts(since=start):
         first = alert.reasons[0] if alert.reasons else None
         said = f"{first.quote} [{', '.join(first.words)}]" if first else ""
         state = f"acknowledged by {alert.acknowledged_by}" if alert.acknowledged_by else "open"
-        over = f"over {alert.cleared}" if alert.cleared else "standing"
+        over = f"over {_minute(alert.cleared)}" if alert.cleared else "standing"
         turn = f"{alert.name} turned {alert.side}"
         band = f"{alert.index:+.2f} [{alert.low:+.2f}, {alert.high:+.2f}]"
         link = (said, first.url if first else "")
-        rows.append((alert.at, alert.severity, turn, band, ", ".join(alert.sources), link, f"{state}, {over}"))
+        rows.append((_minute(alert.at), alert.severity, turn, band, ", ".join(alert.sources), link, f"{state}, {over}"))
     if not rows:
         report.text("None.")
         return
@@ -144,7 +148,7 @@ def _name(monitor: SentimentMonitor, report: Report, ticker: str, *, start: floa
     band |= {"y": [level.high for level in levels] + [level.low for level in reversed(levels)], "hoverinfo": "skip"}
     drawn = [band | {"name": "95 % band"}, _line(times, [level.index for level in levels], "index", _LINES[0])]
     for alert in monitor.alerts(since=start, ticker=ticker):
-        at = alert.at.replace("T", " ").removesuffix("Z")
+        at = _minute(alert.at)
         mark: dict[str, Any] = {
             "x": [at],
             "y": [alert.index],
@@ -178,7 +182,7 @@ def _evidence(monitor: SentimentMonitor, report: Report, *, start: float) -> Non
     )
     shown: list[tuple[Cell, ...]] = [
         (
-            stamp(row["at"]),
+            _minute(stamp(row["at"])),
             row["ticker"],
             f"{row['value']:+.2f}",
             ((row["quote"] or row["text"])[:300], row["url"]),
