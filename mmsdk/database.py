@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import apsw
 
@@ -211,7 +212,18 @@ def _opened(file: Path, read_only: bool, create: bool) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     if create and not read_only:
         flags |= apsw.SQLITE_OPEN_CREATE
-    return apsw.Connection(str(file), flags=flags, vfs=_checksums())
+    name = str(file)
+    if read_only and _unchanging(file):
+        name, flags = f"file:{quote(name)}?immutable=1", flags | apsw.SQLITE_OPEN_URI
+    return apsw.Connection(name, flags=flags, vfs=_checksums())
+
+
+def _unchanging(file: Path) -> bool:
+    """Say whether a database lies on a read-only file system, where SQLite can make no shared memory beside it."""
+    try:
+        return bool(os.statvfs(file).f_flag & os.ST_RDONLY) and not file.with_name(f"{file.name}-wal").exists()
+    except OSError:
+        return False
 
 
 def _checksums() -> str:

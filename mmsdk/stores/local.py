@@ -233,6 +233,7 @@ class LocalStore(Closing):
         Gives ``problems`` (what ``verify`` found), ``lost`` (empty, or as ``mmsdk.stores.salvage`` says) and
         ``left``. Raises ``CorruptionError`` when nothing can be saved.
         """
+        self._builds.wait()
         damaged = damages.of_truth(self._truth)
         problems = damaged or damages.of_derived(self._truth, self._indexes)
         with self._indexes.lock:

@@ -116,7 +116,7 @@ def _total(folder: Path) -> list[int]:
 
 def run(seconds: float) -> dict[str, Any]:
     """Let them work for so long and check the history."""
-    folder = Path(tempfile.mkdtemp()) / "c"
+    folder = Path(tempfile.mkdtemp()) / "faiss"
     _results([lambda: _prepare(folder)])
     until = time.monotonic() + seconds
     jobs: list[Any] = [lambda seed=seed: [_write(folder, until, seed)] for seed in (1, 2)]

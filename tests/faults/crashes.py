@@ -149,11 +149,12 @@ def problems(folder: Path, allowed: Sequence[Held]) -> list[str]:
 def _recorded(root: Path) -> list[Operation | str]:
     disk.folder, disk.recording = f"{root}/", True
     disk.log.append("begin make")
-    store = opened(root / "c")
+    store = opened(root / "faiss")
     disk.log.append("done make")
     for step in STEPS:
         disk.log.append(f"begin {step.name}")
         step.do(store)
+        store._builds.wait()
         disk.log.append(f"done {step.name}")
     disk.folder, disk.recording = "", False
     return disk.log
@@ -182,7 +183,7 @@ def crash(every: int, *, lossy: bool = False) -> dict[str, object]:
             image.build(folder, root / "run", variant)
             states += 1
             wrong += [
-                f"{where}, after {item.kind} {Path(item.path).name}: {p}" for p in problems(folder / "c", allowed)
+                f"{where}, after {item.kind} {Path(item.path).name}: {p}" for p in problems(folder / "faiss", allowed)
             ]
             shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(root)
@@ -195,19 +196,19 @@ def error(every: int) -> dict[str, object]:
     wrong: list[str] = []
     runs: Counter[str] = Counter()
     before: Held = {}
-    opened(root / "base").close()
+    opened(root / "faiss").close()
     for step in STEPS:
         for mode in ("error", "broken", "full"):
             number, reached = 1, True
             while reached:
                 run = root / "run"
-                shutil.copytree(root / "base", run / "c")
+                shutil.copytree(root / "faiss", run / "faiss")
                 found, reached = _failing(run, step, before, number, mode)
                 wrong += [f"{step.name}, {mode} at {number} ({disk.failed}): {problem}" for problem in found]
                 runs[step.name] += reached
                 shutil.rmtree(run)
                 number += every
-        with opened(root / "base") as store:
+        with opened(root / "faiss") as store:
             step.do(store)
         before = step.after
     shutil.rmtree(root)
@@ -216,11 +217,12 @@ def error(every: int) -> dict[str, object]:
 
 def _failing(run: Path, step: Step, before: Held, number: int, mode: str) -> tuple[list[str], bool]:
     """Do a step whose operation of that number fails, then again; give what is wrong and whether it was reached."""
-    store = opened(run / "c")
+    store = opened(run / "faiss")
     disk.folder, disk.count, disk.fail, disk.mode, disk.failed = f"{run}/", 0, number, mode, ""
     allowed, found = [step.after], []
     try:
         step.do(store)
+        store._builds.wait()
     except MmsdkError:
         allowed = [before, step.after]
     except Exception as leaked:  # noqa: BLE001 whatever is not a typed error is a finding
@@ -239,7 +241,7 @@ def _failing(run: Path, step: Step, before: Held, number: int, mode: str) -> tup
         store.close()
     except Exception as later:  # noqa: BLE001 it must work again
         found.append(f"afterwards {type(later).__name__}: {later}")
-    return found + problems(run / "c", allowed), True
+    return found + problems(run / "faiss", allowed), True
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from mmsdk.errors import MmsdkError
 from mmsdk.stores.local import LocalStore
 from tests.faults.kills import _all_of, _forked
-from tests.faults.world import ENCODERS, PIECES, drop, opened, put, vector
+from tests.faults.world import PIECES, drop, opened, put, vector
 
 _DOCUMENTS = 60
 _BATCH = 50
@@ -58,7 +58,7 @@ def _seen(store: LocalStore) -> list[Any]:
 
 def _outcome(folder: Path, clean: list[Any], read_only: bool) -> str:
     try:
-        with LocalStore(folder, encoders=ENCODERS, read_only=read_only) as store:
+        with opened(folder, create=False, read_only=read_only) as store:
             same = json.loads(json.dumps(_seen(store))) == clean
             problems = store.verify()
     except MmsdkError as error:
@@ -70,7 +70,7 @@ def _outcome(folder: Path, clean: list[Any], read_only: bool) -> str:
 
 def _read(tell: int, source: Path, places: list[Place], clean: list[Any]) -> None:
     for turn, (name, byte, bit) in enumerate(places):
-        folder = source.with_name(f"flipped-{os.getpid()}")
+        folder = source.with_name(f"faiss-{os.getpid()}")
         shutil.copytree(source, folder)
         with (folder / name).open("r+b") as stream:
             stream.seek(byte)
@@ -82,7 +82,7 @@ def _read(tell: int, source: Path, places: list[Place], clean: list[Any]) -> Non
 
 
 def _clean(tell: int, folder: Path) -> None:
-    with LocalStore(folder, encoders=ENCODERS, read_only=True) as store:
+    with opened(folder, create=False, read_only=True) as store:
         os.write(tell, json.dumps(_seen(store)).encode())
 
 
@@ -98,18 +98,18 @@ def _places(folder: Path, count: int, log: bool) -> list[Place]:
 def run(count: int, *, log: bool = False) -> dict[str, Any]:
     """Flip so many bits, one at a time, and count what came of it."""
     root = Path(tempfile.mkdtemp())
-    child, pipe = _forked(lambda tell: _made(root / "c", not log))
+    child, pipe = _forked(lambda tell: _made(root / "faiss", not log))
     _all_of(pipe)
     os.waitpid(child, 0)
-    shutil.copytree(root / "c", root / "clean")  # looking at it would take up the log
-    child, pipe = _forked(lambda tell: _clean(tell, root / "clean"))
+    shutil.copytree(root / "faiss", root / "faiss-clean")  # looking at it would take up the log
+    child, pipe = _forked(lambda tell: _clean(tell, root / "faiss-clean"))
     clean = json.loads(_all_of(pipe))
     os.waitpid(child, 0)
-    places, outcomes = _places(root / "c", count, log), Counter[str]()
+    places, outcomes = _places(root / "faiss", count, log), Counter[str]()
     worst: list[str] = []
     while places:
         batch, places = places[:_BATCH], places[_BATCH:]
-        child, pipe = _forked(lambda tell: _read(tell, root / "c", batch, clean))  # noqa: B023 waited for here
+        child, pipe = _forked(lambda tell: _read(tell, root / "faiss", batch, clean))  # noqa: B023 waited for here
         lines = _all_of(pipe).splitlines()
         _, status = os.waitpid(child, 0)
         if status:

@@ -26,7 +26,7 @@ from mmsdk.stores.local import LocalStore
 from tests.faults.world import content, differences, drop, opened, put
 
 _DOCUMENTS = 40
-_FRESH = 100
+_FRESH = 20
 """So many kills hit one collection before another is begun."""
 Held = dict[int, int]
 
@@ -130,9 +130,10 @@ def run(count: int, *, early: bool = False, seed: int = 1) -> dict[str, Any]:
     wrong: list[str] = []
     held: Held = {}
     for number in range(count):
-        folder = root / f"c{number // _FRESH}"
+        folder = root / f"{'faiss' if number // _FRESH % 2 else 'exact'}-{number // _FRESH}"
         if number % _FRESH == 0:
-            shutil.rmtree(root / f"c{number // _FRESH - 1}", ignore_errors=True)
+            shutil.rmtree(root, ignore_errors=True)
+            root.mkdir()
             held = {}
         allowed, moment = _killed(folder, held, chance, early)
         moments[moment] += 1

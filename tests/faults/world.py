@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmsdk.protocols import Entry
+from mmsdk.settings import Indexing, Settings
 from mmsdk.stores.local import LocalStore
 from mmsdk.types import Chunk, Document, Locator, Vectors
 
@@ -22,7 +23,11 @@ Held = Mapping[int, int]
 
 
 def opened(folder: Path, **options: Any) -> LocalStore:
-    return LocalStore(folder, encoders=ENCODERS, **{"create": True, **options})
+    """Open a collection; its folder's name says whether FAISS keeps an index (built in the background) or not."""
+    options = {"create": True, **options}
+    if "faiss" in str(folder):
+        options["settings"] = Settings(store=Indexing(index="Flat"))
+    return LocalStore(folder, encoders=ENCODERS, **options)
 
 
 def vector(number: int, version: int, place: int) -> Vectors:
