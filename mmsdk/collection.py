@@ -4,18 +4,28 @@ It decides what is encoded by what and how lists become one; how things are kept
 business, and what an answer is, the assistant's.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
+from mmsdk import calibration, filters, guard, registry, telemetry
 from mmsdk import encoders as all_encoders
-from mmsdk import filters, guard, registry, telemetry
 from mmsdk.errors import EncoderMismatchError, InputError
-from mmsdk.ingestion import Ingestion, OnError, Progress, Recipe, encode, encoded, shown
-from mmsdk.protocols import Closing, Encoder, Entry, Store
-from mmsdk.search import Search
+from mmsdk.ingestion import (
+    Ingestion,
+    OnError,
+    Progress,
+    Recipe,
+    encode,
+    encoded,
+    shown,
+    text_document,
+    text_documents,
+)
+from mmsdk.protocols import Closing, Encoder, Entry, Retriever, Store
+from mmsdk.search import PLAIN, Search
+from mmsdk.selection import Selection
 from mmsdk.settings import Settings
 from mmsdk.types import (
     AddReport,
@@ -24,8 +34,7 @@ from mmsdk.types import (
     Document,
     Filter,
     Hit,
-    Locator,
-    Part,
+    Modality,
     Query,
     modality_of,
 )
@@ -47,6 +56,7 @@ class Collection(Closing):
         self.encoders = tuple(encoders)
         self.settings = settings or Settings.load()
         self._activity = telemetry.Activity("searches", "added", "deleted")
+        self._added = 0
 
     @classmethod
     def open(
@@ -109,7 +119,8 @@ class Collection(Closing):
                 self._activity.count(added=ingestion.documents)
             span.set(mmsdk__documents=report.documents, mmsdk__chunks=report.chunks)
             span.set(mmsdk__skipped=report.skipped, mmsdk__failed=len(report.failed))
-            return report
+        self._followed(report.chunks, ingestion.has_spoken)
+        return report
 
     def add_texts(
         self,
@@ -123,7 +134,7 @@ class Collection(Closing):
         ``metadata`` is one mapping for all or one a text; its ``source``, if a string, becomes the
         document's source. Raises ``InputError`` and ``ValueError`` before anything is stored.
         """
-        documents = _texts(texts, ids, metadata)
+        documents = text_documents(texts, ids, metadata)
         self._take(list({document.id: document for document in documents}.values()))
         return [document.id for document in documents]
 
@@ -172,22 +183,44 @@ class Collection(Closing):
         self._activity.count(deleted=gone)
         return gone
 
-    def search(self, query: Query, k: int = 8, where: Filter | None = None) -> list[Hit]:
+    def search(
+        self,
+        query: Query,
+        k: int = 8,
+        where: Filter | None = None,
+        *,
+        diversity: float = 0.0,
+        quota: Mapping[Modality, int] | None = None,
+        collapse: float | None = None,
+    ) -> list[Hit]:
         """Give at most ``k`` hits for a text, an ``Image``, an ``Audio``, or a list of those as one question.
 
-        Scores are in [0, 1], best first; ``Hit.trace`` has the cosine and rank in every space, the BM25
-        score and rank in full text, and the seconds each step took. Raises ``InvalidFilterError`` and
-        ``UnsupportedModalityError``.
+        Scores are in [0, 1], best first; ``mmsdk.explain`` tells from ``Hit.trace`` how one came about. ``quota``
+        maps modalities to how many of the hits they get at least, while the collection has so many. ``diversity``
+        in [0, 1] weighs unlikeness to the hits before against the score, and decides the order. ``collapse`` leaves
+        out what has that cosine or more to a better hit (texts with texts, pictures with pictures; 1.0: the same
+        content); ``Hit.trace["collapsed"]`` lists it. Raises ``InvalidFilterError``, ``UnsupportedModalityError``
+        and ``ValueError``.
         """
-        return self.search_many([query], k, where)[0]
+        return self.search_many([query], k, where, diversity=diversity, quota=quota, collapse=collapse)[0]
 
-    def search_many(self, queries: Sequence[Query], k: int = 8, where: Filter | None = None) -> list[list[Hit]]:
+    def search_many(
+        self,
+        queries: Sequence[Query],
+        k: int = 8,
+        where: Filter | None = None,
+        *,
+        diversity: float = 0.0,
+        quota: Mapping[Modality, int] | None = None,
+        collapse: float | None = None,
+    ) -> list[list[Hit]]:
         """Search for several questions at once, encoding them in one batch; one list of hits a question."""
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ValueError(f"k must be a positive integer, not {k!r}")
         filters.parse(where)
+        selection = Selection(diversity, quota or {}, collapse)
         questions = [_parts(query) for query in queries]
-        search = Search(self.store, self.encoders, settings=self.settings)
+        search = self._search(selection)
         with self._span("retrieval", gen_ai__retrieval__top_k=k, mmsdk__queries=len(questions)) as span:
             found = search.run(questions, k, where=where)
             span.set(mmsdk__hits=sum(len(hits) for hits in found))
@@ -198,6 +231,22 @@ class Collection(Closing):
     def retrieve(self, query: Query, k: int = 8, *, where: Filter | None = None) -> list[Hit]:
         """Search; this makes a collection a ``Retriever``."""
         return self.search(query, k, where)
+
+    def retriever(
+        self, *, diversity: float = 0.0, quota: Mapping[Modality, int] | None = None, collapse: float | None = None
+    ) -> Retriever:
+        """Give a ``Retriever`` that searches with these options, for an ``Assistant`` or a ``Reranker``."""
+        return _Choosing(self, diversity=diversity, quota=quota, collapse=collapse)
+
+    def calibrate(self, pairs: Iterable[tuple[Content, str | Iterable[str]]] | None = None) -> list[dict[str, Any]]:
+        """Measure what cosines mean in this collection, record it and give the scales recorded.
+
+        ``pairs`` are questions, each with the id or ids of documents or chunks that are relevant: scales of pictures
+        and recordings are fitted so that one list of all modalities is fair (50 questions a modality are plenty).
+        Without pairs they are estimated from the rows, which needs 100 chunks of text; that happens on its own, once,
+        for encoders other than the bundled. Raises ``InputError`` for an unknown id.
+        """
+        return calibration.calibrate(self._search(PLAIN), pairs)
 
     def get(self, ids: str | Sequence[str]) -> list[Chunk]:
         """Give the chunks with these ids, and all chunks of documents with these ids, in order."""
@@ -214,11 +263,15 @@ class Collection(Closing):
         return self.store.count()
 
     def info(self) -> dict[str, Any]:
-        """Describe sizes, encoders, spaces and indexes, and under ``activity`` what this object did so far.
+        """Describe sizes, encoders, spaces, indexes, ``calibration``, and as ``activity`` what this object did so far.
 
         That is the number of ``searches``, of documents ``added`` and of chunks ``deleted``, and ``seconds`` by step.
         """
-        return {**self.store.info(), "activity": self._activity.to_json()}
+        return {
+            **self.store.info(),
+            "calibration": calibration.recorded(self.store),
+            "activity": self._activity.to_json(),
+        }
 
     def verify(self) -> list[str]:
         """Name everything that is damaged; an empty list says that all is well."""
@@ -260,6 +313,7 @@ class Collection(Closing):
         chosen = self.encoders if encoders is None else _chosen(encoders, self.settings)
         count = self.store.reindex([_described(encoder) for encoder in chosen], lambda cut: encode(cut, chosen))
         self.encoders = chosen
+        calibration.forget(self.store)
         return count
 
     def add_entries(self, entries: Sequence[Entry]) -> None:
@@ -276,6 +330,8 @@ class Collection(Closing):
                 self.store.upsert([made.get(place, entry) for place, entry in enumerate(entries)])
         self._activity.took(seconds)
         self._activity.count(added=len(entries))
+        chunks = [chunk for entry in entries for chunk in entry.chunks]
+        self._followed(len(chunks), any(chunk.modality == "audio" for chunk in chunks))
 
     def _take(self, documents: Sequence[Document]) -> None:
         """Store texts that are as the caller wants them, in one transaction."""
@@ -286,9 +342,25 @@ class Collection(Closing):
         place = str(getattr(self.store, "path", type(self.store).__name__))
         return telemetry.span(operation, Path(place).name, gen_ai__data_source__id=place, **attributes)
 
+    def _search(self, selection: Selection) -> Search:
+        return Search(self.store, self.encoders, settings=self.settings, selection=selection)
+
+    def _followed(self, chunks: int, has_spoken: bool) -> None:
+        self._added = calibration.follow(self._search(PLAIN), self._added + chunks, has_spoken=has_spoken)
+
     def close(self) -> None:
         """Release files and locks; calling it twice is fine."""
         self.store.close()
+
+
+class _Choosing:
+    """Search a collection with options."""
+
+    def __init__(self, collection: Collection, **options: Any) -> None:
+        self._collection, self._options = collection, options
+
+    def retrieve(self, query: Query, k: int = 8, *, where: Filter | None = None) -> list[Hit]:
+        return self._collection.search(query, k, where, **self._options)
 
 
 def _chosen(encoders: Encoder | Sequence[Encoder] | None, settings: Settings) -> tuple[Encoder, ...]:
@@ -325,47 +397,3 @@ def _listed(value: str | Iterable[str] | None) -> list[str]:
     if value is None:
         return []
     return [value] if isinstance(value, str) else list(value)
-
-
-def _texts(
-    texts: Sequence[str],
-    ids: Sequence[str] | None,
-    metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
-) -> list[Document]:
-    """Check what ``add_texts`` got and give a document for each."""
-    if isinstance(texts, str):
-        raise TypeError("add_texts takes a list of texts; put the one text in a list")
-    described = [metadata or {}] * len(texts) if metadata is None or isinstance(metadata, Mapping) else list(metadata)
-    for name, given in (("ids", ids), ("metadata mappings", described)):
-        if given is not None and len(given) != len(texts):
-            raise ValueError(f"{len(texts)} texts need {len(texts)} {name}, not {len(given)}")
-    documents = []
-    for place, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"texts[{place}] is a {type(text).__name__}, not a string")
-        checked = filters.check_metadata(described[place], f"metadata[{place}]")
-        name = _digest(text, f"texts[{place}]")[:32] if ids is None else _named(ids[place], place)
-        source = checked.get("source")
-        source = source if isinstance(source, str) else f"text:{name}"
-        documents.append(text_document(text, name, source=source, metadata=checked))
-    return documents
-
-
-def _named(name: str, place: int) -> str:
-    if not isinstance(name, str) or not name or "\0" in name:
-        raise ValueError(f"ids[{place}] must be a string that is not empty, not {name!r}")
-    _digest(name, f"ids[{place}]")
-    return name
-
-
-def text_document(text: str, name: str, *, source: str, metadata: Mapping[str, Any]) -> Document:
-    """Make a document of one text."""
-    part = Part(text, Locator("characters", 0, len(text)))
-    return Document(name, (part,), source, _digest(text, "the text"), metadata)
-
-
-def _digest(text: str, name: str) -> str:
-    try:
-        return hashlib.sha256(text.encode()).hexdigest()
-    except UnicodeEncodeError as error:
-        raise InputError(f"{name} has a lone surrogate at character {error.start}") from error

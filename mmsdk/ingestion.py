@@ -18,7 +18,7 @@ from mmsdk.chunking import chunks
 from mmsdk.errors import InputError, MissingDependencyError, MmsdkError, WeightsError
 from mmsdk.protocols import Encoder, Entry, Store, TextReader, Transcriber
 from mmsdk.settings import Settings
-from mmsdk.types import AddReport, Audio, Chunk, Document, Failure, Image, Vectors, modality_of
+from mmsdk.types import AddReport, Audio, Chunk, Document, Failure, Image, Locator, Part, Vectors, modality_of
 
 Progress = Callable[[str, int, int], None]
 """Called with a name, what is done and the total (0 when unknown)."""
@@ -58,6 +58,7 @@ class Ingestion:
         self.seconds: dict[str, float] = {}
         self._failed: list[Failure] = []
         self.documents = self._chunks = self._skipped = self._masked = 0
+        self.has_spoken = False
 
     def run(self, sources: Any, *, on_error: OnError) -> AddReport:
         """Take in everything. With ``on_error="raise"`` the first failure is raised; batches before it stay."""
@@ -155,6 +156,7 @@ class Ingestion:
             return
         self.documents += len(entries)
         self._chunks += sum(len(entry.chunks) for entry in entries)
+        self.has_spoken |= any(chunk.modality == "audio" for entry in entries for chunk in entry.chunks)
 
     def _fail(self, document: Document, stage: Literal["decode", "encode", "store"], error: Exception) -> None:
         code = error.code if isinstance(error, MmsdkError) else type(error).__name__
@@ -197,6 +199,50 @@ def encode(cut: Sequence[Chunk], encoders: Sequence[Encoder]) -> dict[str, Vecto
         if wanted:
             rows[wanted] = telemetry.encode(encoder, [cut[place].content for place in wanted])
     return vectors
+
+
+def text_documents(
+    texts: Sequence[str],
+    ids: Sequence[str] | None,
+    metadata: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+) -> list[Document]:
+    """Check what ``add_texts`` got and give a document for each."""
+    if isinstance(texts, str):
+        raise TypeError("add_texts takes a list of texts; put the one text in a list")
+    described = [metadata or {}] * len(texts) if metadata is None or isinstance(metadata, Mapping) else list(metadata)
+    for name, given in (("ids", ids), ("metadata mappings", described)):
+        if given is not None and len(given) != len(texts):
+            raise ValueError(f"{len(texts)} texts need {len(texts)} {name}, not {len(given)}")
+    documents = []
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"texts[{place}] is a {type(text).__name__}, not a string")
+        checked = filters.check_metadata(described[place], f"metadata[{place}]")
+        name = _digest(text, f"texts[{place}]")[:32] if ids is None else _named(ids[place], place)
+        source = checked.get("source")
+        source = source if isinstance(source, str) else f"text:{name}"
+        documents.append(text_document(text, name, source=source, metadata=checked))
+    return documents
+
+
+def _named(name: str, place: int) -> str:
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise ValueError(f"ids[{place}] must be a string that is not empty, not {name!r}")
+    _digest(name, f"ids[{place}]")
+    return name
+
+
+def text_document(text: str, name: str, *, source: str, metadata: Mapping[str, Any]) -> Document:
+    """Make a document of one text."""
+    part = Part(text, Locator("characters", 0, len(text)))
+    return Document(name, (part,), source, _digest(text, "the text"), metadata)
+
+
+def _digest(text: str, name: str) -> str:
+    try:
+        return hashlib.sha256(text.encode()).hexdigest()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} has a lone surrogate at character {error.start}") from error
 
 
 @contextmanager

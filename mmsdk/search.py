@@ -1,19 +1,23 @@
-"""Questions become hits: encode every part, ask every space and full text, fuse, fetch.
+"""Questions become hits: encode every part, ask every space and full text, fuse, choose, fetch.
 
 It knows nothing of how a store finds things nor of how sources came in.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mmsdk import recognizers, telemetry
 from mmsdk.chunking import CJK
 from mmsdk.errors import UnsupportedModalityError
-from mmsdk.fusion import DENSE, UNREAD, Fused, Ranking, fuse
+from mmsdk.fusion import DENSE, NOTE, UNREAD, Fusion, Ranking, Scales, holds_spoken, scales_in
 from mmsdk.protocols import Encoder, Store
+from mmsdk.selection import Candidate, Selection, collapsed, select
 from mmsdk.settings import Settings
-from mmsdk.types import Audio, Content, Filter, Hit, Modality, modality_of
+from mmsdk.types import Audio, Content, Filter, Hit, Modality, Vectors, modality_of
 
 CANDIDATES = 200
 """Every list is at least this long before fusion; chosen on CISI."""
@@ -31,6 +35,7 @@ _CHINESE = (
 _LETTER = re.compile(r"[^\W\d_]")
 _CJK = re.compile(f"[{CJK}]")
 _chinese: dict[str, bool] = {}
+PLAIN = Selection()
 T = TypeVar("T")
 Question = Sequence[Content]
 
@@ -38,18 +43,30 @@ Question = Sequence[Content]
 class Search:
     """Answer several questions over one store in one go."""
 
-    def __init__(self, store: Store, encoders: Sequence[Encoder], *, settings: Settings) -> None:
-        self.store, self.encoders, self.settings = store, encoders, settings
+    def __init__(
+        self, store: Store, encoders: Sequence[Encoder], *, settings: Settings, selection: Selection = PLAIN
+    ) -> None:
+        self.store, self.encoders, self.settings, self.selection = store, encoders, settings, selection
         self.seconds: dict[str, float] = {}
+        self._modalities: dict[str, Modality] = {}
+        """Of chunks that were found for a quota."""
 
     def run(self, questions: Sequence[Question], k: int, *, where: Filter | None) -> list[list[Hit]]:
         """Give at most ``k`` hits a question, best first."""
+        self.selection.check(k)
+        rankings = self.rankings(questions, max(CANDIDATES, k), where=where)
+        noted = self.store.noted(NOTE)
+        scales, has_spoken = scales_in(noted), holds_spoken(noted)
+        fused = [self._timed("fuse", self._fused, lists, scales, has_spoken) for lists in rankings]
+        return [self._timed("fetch", self._hits, fusion, k, where) for fusion in fused]
+
+    def rankings(self, questions: Sequence[Question], count: int, *, where: Filter | None) -> list[list[Ranking]]:
+        """Give for each question the lists of every space and of full text, ``count`` long."""
         asked = self._timed("hear", self._heard, questions)
-        rankings: list[list[Ranking]] = [[] for _ in questions]
-        count = max(CANDIDATES, k)
-        self._dense(asked, rankings, count, where=where)
-        self._timed("text", self._words, asked, rankings, count, where)
-        return [self._hits(lists, k) for lists in rankings]
+        lists: list[list[Ranking]] = [[] for _ in questions]
+        self._dense(asked, lists, count, where=where)
+        self._timed("text", self._words, asked, lists, count, where)
+        return lists
 
     def _heard(self, questions: Sequence[Question]) -> list[list[tuple[Content, Modality]]]:
         """Give every part with its modality; recordings as what is said, where speech shares a space with text."""
@@ -91,11 +108,33 @@ class Search:
                 "encode", telemetry.encode, encoder, [content for _, _, content, _ in wanted], role="query"
             )
             for kind in self.store.kinds(encoder.space):
-                lists = self._timed("dense", self.store.search, encoder.space, vectors, count, where=where, kind=kind)
+                lists = self._timed("dense", self._near, encoder.space, vectors, count, where=where, kind=kind)
                 for (owner, place, content, _), found in zip(wanted, lists, strict=True):
                     share = dense_share(encoder, content)
                     rankings[owner].append(Ranking(place, modality_of(content), kind, encoder.space, found, share))
         self._refuse_unencoded(asked, {(owner, place) for _, owner, place in done})
+
+    def _near(
+        self, space: str, vectors: Vectors, count: int, *, where: Filter | None, kind: Modality
+    ) -> list[list[tuple[str, float]]]:
+        lists = self.store.search(space, vectors, count, where=where, kind=kind)
+        for modality, narrowed in self._quotas(where):
+            more = self.store.search(space, vectors, count, where=narrowed, kind=kind)
+            lists = [self._with(found, extra, modality) for found, extra in zip(lists, more, strict=True)]
+        return lists
+
+    def _quotas(self, where: Filter | None) -> Iterator[tuple[Modality, Filter]]:
+        """Give the filter for every modality with a quota: its best may lie beyond the candidates."""
+        for modality, count in self.selection.quota.items():
+            if count:
+                only = {"modality": modality}
+                yield modality, {"$and": [where, only]} if where else only
+
+    def _with(
+        self, found: list[tuple[str, float]], more: list[tuple[str, float]], modality: Modality
+    ) -> list[tuple[str, float]]:
+        self._modalities.update((name, modality) for name, _ in more)
+        return sorted({**dict(found), **dict(more)}.items(), key=lambda pair: (-pair[1], pair[0]))
 
     def _refuse_unencoded(
         self, asked: Sequence[Sequence[tuple[Content, Modality]]], done: set[tuple[int, int]]
@@ -119,25 +158,55 @@ class Search:
             for place, (content, _) in enumerate(question):
                 if isinstance(content, str):
                     found = self.store.search_text(content, count, where=where)
-                    rankings[owner].append(Ranking(place, "text", "text", None, found))
+                    for modality, narrowed in self._quotas(where):
+                        found = self._with(found, self.store.search_text(content, count, where=narrowed), modality)
+                    rankings[owner].append(Ranking(place, "text", "text", None, found, asked=content))
 
-    def _hits(self, rankings: Sequence[Ranking], k: int) -> list[Hit]:
-        return self._timed("fetch", self._fetched, fuse(rankings), k)
+    def _fused(self, rankings: Sequence[Ranking], scales: Scales, has_spoken: bool) -> Fusion:
+        spoken: set[str] = set()
+        if has_spoken:
+            texts = {name for ranking in rankings if ranking.content == "text" for name, _ in ranking.found}
+            modalities = self.store.modalities(list(texts))
+            spoken = {name for name, modality in modalities.items() if modality == "audio"}
+        return Fusion(rankings, method=self.settings.retrieval.fusion, scales=scales, spoken=spoken)
 
-    def _fetched(self, fused: Sequence[Fused], k: int) -> list[Hit]:
+    def _hits(self, fusion: Fusion, k: int, where: Filter | None) -> list[Hit]:
         """Give the first ``k`` that are still there."""
+        candidates = [Candidate(name, score, rank) for rank, (name, score) in enumerate(fusion.ranked(), 1)]
+        if self.selection != PLAIN:
+            candidates = self._selected(candidates, k, fusion.contents)
         hits: list[Hit] = []
-        for start in range(0, len(fused), k):
-            wanted = fused[start : start + k]
-            chunks = {chunk.id: chunk for chunk in self.store.get([result.id for result in wanted])}
-            hits += [
-                Hit(chunks[result.id], result.score, {**result.trace, "seconds": self.seconds})
-                for result in wanted
-                if result.id in chunks
-            ]
+        for start in range(0, len(candidates), k):
+            wanted = candidates[start : start + k]
+            chunks = {chunk.id: chunk for chunk in self.store.get([candidate.id for candidate in wanted])}
+            traces = fusion.traces(chunks)
+            for found in wanted:
+                if found.id in chunks:
+                    said = {"fused": found.score, "rank": found.rank, "method": self.settings.retrieval.fusion}
+                    trace = {**traces[found.id], **said, **found.note, "where": where, "seconds": self.seconds}
+                    hits.append(Hit(chunks[found.id], found.score, trace))
             if len(hits) >= k:
                 break
         return hits[:k]
+
+    def _selected(self, candidates: Sequence[Candidate], k: int, contents: Mapping[str, Modality]) -> list[Candidate]:
+        selection = self.selection
+        similar = self._compared(candidates, contents) if selection.compares else None
+        if similar is not None and selection.collapse is not None:
+            candidates, kept = collapsed(candidates, similar, selection.collapse)
+            similar = similar[np.ix_(kept, kept)]
+        similar = np.maximum(similar, 0) if similar is not None and selection.diversity else None
+        return select(candidates, k, selection=selection, modalities=self._modalities, similar=similar)
+
+    def _compared(self, candidates: Sequence[Candidate], contents: Mapping[str, Modality]) -> NDArray[np.float32]:
+        """Give cosines of candidates, float32 ``[n, n]``: the highest of any space, 0 for a text and a picture."""
+        names = [candidate.id for candidate in candidates]
+        similar = np.zeros((len(names), len(names)), np.float32)
+        for space in {encoder.space for encoder in self.encoders}:
+            rows = np.nan_to_num(self.store.vectors(space, names))
+            similar = np.maximum(similar, rows @ rows.T)
+        kinds = np.array([contents[name] for name in names])
+        return np.where(kinds[:, None] == kinds[None, :], similar, np.float32(0))
 
     def _timed(self, step: str, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
         with telemetry.timed(self.seconds, step):

@@ -78,6 +78,14 @@ class Indexing(_Table):
             return 2 << 30
 
 
+class Retrieval(_Table):
+    """How results of several lists become one."""
+
+    fusion: Literal["scores", "ranks"] = Field(
+        "scores", description="fuse calibrated scores, or reciprocal ranks; docs/retrieval.md compares them"
+    )
+
+
 class Settings(_Table):
     """Everything that can be set. Build it with ``Settings.load``.
 
@@ -98,6 +106,7 @@ class Settings(_Table):
     fetch: Fetch = Fetch()
     chunking: Chunking = Chunking()
     store: Indexing = Indexing()
+    retrieval: Retrieval = Retrieval()
     pins: Mapping[str, str] = Field(default_factory=dict, description="name to the distribution that provides it")
     plugins: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict, description="one table a plugin")
 

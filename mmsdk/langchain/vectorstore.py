@@ -17,8 +17,9 @@ from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from mmsdk import filters
-from mmsdk.collection import Collection, text_document
+from mmsdk.collection import Collection
 from mmsdk.errors import EncoderMismatchError, InputError
+from mmsdk.ingestion import text_document
 from mmsdk.langchain import faiss_folder
 from mmsdk.langchain.embeddings import encoder_of
 from mmsdk.langchain.retriever import document
