@@ -14,6 +14,7 @@ from mmsdk_finance.items import Item, Rejected
 from mmsdk_finance.monitor import Options, SentimentMonitor
 from mmsdk_finance.mood import Recipe
 from mmsdk_finance.sinks import File
+from mmsdk_finance.sources import Follower, Reading
 from mmsdk_finance.state import State
 from mmsdk_finance.watchlist import Name, Watchlist
 
@@ -246,6 +247,29 @@ def test_an_alert_is_over_when_time_alone_has_faded_it(tmp_path: Path) -> None:
         assert not opened.alerts()[0].cleared
         opened.tick((START + timedelta(days=60)).timestamp())
         assert opened.alerts()[0].cleared.startswith("2025-03-07")
+
+
+def test_following_alerts_on_what_is_appended(tmp_path: Path) -> None:
+    file, out = tmp_path / "news.jsonl", tmp_path / "alerts.jsonl"
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "id": str(n),
+            "text": f"Calder Motors misses in {subject}",
+            "source": f"Paper {n % 3}",
+            "event": now.isoformat(),
+        }
+        for n, subject in enumerate(SUBJECTS)
+    ]
+    file.write_text("")
+    follower = Follower([file], Reading(), every=0.01)
+    with monitor(tmp_path / "state", sinks=[File(out)]) as opened:
+        looks = opened.follow(follower, stop=out.exists)
+        assert next(looks).items == 0
+        with file.open("a") as stream:
+            stream.writelines(json.dumps(row) + "\n" for row in rows)
+        assert [alert.ticker for look in looks for alert in look.alerts] == ["CLD"]
+    assert json.loads(out.read_text())["side"] == "negative"
 
 
 def test_a_changed_recipe_counts_everything_anew(tmp_path: Path) -> None:
