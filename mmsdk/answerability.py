@@ -1,10 +1,11 @@
 """Find the sentence that answers a question, and say how likely it is that it does.
 
-A logistic model over a dozen readable features: how near question and sentence are, whether what the
-question is about occurs there (word for word or by a near synonym), whether a named thing is missing,
-and whether an amount, time, person or place stands there when one was asked for. Its weights stand in
-``answerability.json`` and were fitted on invented documents and DSTC9 (benchmarks/answerability).
-It judges wording, not truth; two sentences are never combined, and numbers are not computed.
+A logistic model: for English over the score of a cross-encoder that reads question and sentence together
+(``encoders/cross.py``), and for every language over how near they are, whether what the question is about occurs
+there, word for word or by a near synonym, and whether a named thing is missing. A sentence without the amount, time,
+person or place that was asked for is ruled out. Weights and thresholds stand in ``answerability.json`` and were
+fitted on invented documents (benchmarks/answerability). It judges wording, not truth; two sentences are never
+combined, and numbers are not computed.
 """
 
 import json
@@ -21,10 +22,10 @@ from numpy.typing import NDArray
 
 from mmsdk import kinds, lexicon
 from mmsdk.chunking import sentences
-from mmsdk.protocols import Encoder
+from mmsdk.protocols import Encoder, PairScorer
 from mmsdk.types import Hit, Vectors
 
-FEATURES = (
+CHINESE = (
     "context_cosine",
     "bare_cosine",
     "margin",
@@ -41,12 +42,15 @@ FEATURES = (
 above the mean of its rivals, how well the question's words are covered by the sentence and by the passage, the
 worst covered word, the share found word for word, named things not in the sentence, the share of words found
 nowhere, and one over the number of words."""
+ENGLISH = ("cross", "cross_margin", "missing_numbers", "missing_names", *CHINESE)
+"""What it weighs for English: also the cross-encoder's score, how far it is above that of the best other, numbers of
+the question that stand neither in the sentence nor in its context, and named things that stand nowhere near."""
 SYNONYM = 0.9
 """How near two words are that the list of synonyms names together; the same word is 1."""
 LETTERS = 0.8
 """How near a pair of CJK characters is to a text that has both of them, but not side by side."""
-VETOES = ("kind_missing", "missing_specific", "missing_names")
-"""Features that rule a sentence out: no price where one was asked for, another day, a name that no one mentions."""
+VETOES = ("kind_missing", "missing_specific")
+"""Features that rule a sentence out: no price where one was asked for, another day or colour."""
 CLOSEST = 12
 """How many of the sentences nearest to the question are looked at closely."""
 
@@ -78,11 +82,16 @@ class Sentence:
         chunk = self.hit.chunk
         name = "" if chunk.source.startswith("bytes:") else PurePath(chunk.source.rstrip("/")).stem
         title = chunk.metadata.get("title")
-        return " . ".join(
-            part
-            for part in (re.sub(r"[-_]+", " ", name), title, self.headings, self.lead)
-            if isinstance(part, str) and part
-        )
+        parts = [
+            part for part in (re.sub(r"[-_]+", " ", name), title, self.headings, self.lead) if isinstance(part, str)
+        ]
+        later = [" ".join(parts[place + 1 :]).casefold() for place in range(len(parts))]
+        return " . ".join(part for part, rest in zip(parts, later, strict=True) if part and part.casefold() not in rest)
+
+    @property
+    def statement(self) -> str:
+        """The sentence behind its context, as the cross-encoder reads it."""
+        return f"{self.context}: {self.text}" if self.context else self.text
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,7 @@ def _leads(text: str, after: str) -> bool:
     return short and not (_TITLE_END.search(text) or _ITEM.match(text) or lexicon.numbers(text) or lexicon.is_cjk(text))
 
 
-def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder) -> list[Candidate]:
+def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder, scorer: PairScorer) -> list[Candidate]:
     """Give the sentences of ``hits`` that are nearest to the question, most probable answer first.
 
     ``encoder`` must be the text encoder that the weights were fitted with (``table()["encoder"]``).
@@ -139,12 +148,11 @@ def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder) -> list[Candid
     terms = lexicon.surface(question)
     if not pool or not terms:
         return []
-    close = _Close(question, pool, encoder)
+    close = _Close(question, pool, encoder, scorer)
     table_ = table()["chinese" if lexicon.is_cjk(question) else "english"]
     candidates = []
     for sentence, features in close.described(terms):
-        row = np.array([features[name] for name in FEATURES])
-        logit = float(row @ np.array([table_["weights"].get(name, 0.0) for name in FEATURES])) + table_["bias"]
+        logit = table_["bias"] + sum(weight * features[name] for name, weight in table_["weights"].items())
         vetoed = any(features[name] > 0 for name in VETOES)
         candidates.append(Candidate(sentence, 0.0 if vetoed else 1 / (1 + float(np.exp(-logit))), features))
     return sorted(candidates, key=lambda candidate: -candidate.probability)
@@ -160,7 +168,7 @@ def table() -> dict[str, Any]:
 class _Close:
     """Look closely at the sentences nearest to a question."""
 
-    def __init__(self, question: str, pool: Sequence[Sentence], encoder: Encoder) -> None:
+    def __init__(self, question: str, pool: Sequence[Sentence], encoder: Encoder, scorer: PairScorer) -> None:
         self.question, self.encoder = question, encoder
         self.frequency: dict[str, int] = {}
         for sentence in pool:
@@ -168,10 +176,13 @@ class _Close:
                 self.frequency[term] = self.frequency.get(term, 0) + 1
         self.size = len(pool)
         self.known = {term for s in pool for term in lexicon.surface(f"{s.text} {s.context}")}
-        bare, context = self._cosines([s.text for s in pool]), self._cosines([f"{s.context}: {s.text}" for s in pool])
+        bare, context = self._cosines([s.text for s in pool]), self._cosines([s.statement for s in pool])
         order = np.argsort(-np.maximum(bare, context), kind="stable")[:CLOSEST]
         self.pool = [pool[position] for position in order]
         self.bare, self.context = bare[order], context[order]
+        read = not lexicon.is_cjk(question)  # the scorer knows English
+        pairs = [(question, sentence.statement) for sentence in self.pool] if read else []
+        self.cross = scorer.score(pairs) if read else np.zeros(len(self.pool), np.float32)
 
     def _cosines(self, texts: Sequence[str]) -> NDArray[np.float32]:
         unique = list(dict.fromkeys([self.question, *texts]))
@@ -183,8 +194,8 @@ class _Close:
         near = _Synonyms(terms, [s.context + " " + s.hit.chunk.text for s in self.pool], self.encoder)
         rarity = np.array([np.log((self.size + 1) / (self.frequency.get(term, 0) + 0.5)) + 0.1 for term in terms])
         rarity = np.clip(rarity, 0.1, None)
-        kind = kinds.wanted(self.question)
-        named, specific = lexicon.names(self.question), lexicon.specific(self.question)
+        kind, figures = kinds.wanted(self.question), lexicon.numbers(self.question)
+        named, specific = lexicon.names(self.question), lexicon.specific(self.question, spans=False)
         nearest = np.maximum(self.bare, self.context)
         for position, sentence in enumerate(self.pool):
             here = lexicon.surface(f"{sentence.text}\n{sentence.context}")
@@ -194,6 +205,8 @@ class _Close:
             yield (
                 sentence,
                 {
+                    "cross": float(self.cross[position]),
+                    "cross_margin": float(self.cross[position] - np.delete(self.cross, position).max(initial=-9)),
                     "context_cosine": float(self.context[position]),
                     "bare_cosine": float(self.bare[position]),
                     "margin": float(nearest[position] - rivals.max()) if len(rivals) else 0.0,
@@ -205,11 +218,18 @@ class _Close:
                     "missing_names_here": float(min(2, _missing(named, here))),
                     "absent": float(np.mean([term not in self.known for term in terms])),
                     "brief": 1 / len(terms),
-                    "kind_missing": float(kind is not None and not kind.given.search(sentence.text)),
+                    "kind_missing": float(kind is not None and not _gives(kind, sentence)),
+                    "missing_numbers": float(len(figures - lexicon.numbers(sentence.statement))),
                     "missing_names": float(_missing(named, around)),
                     "missing_specific": float(len(specific - lexicon.specific(sentence.text + sentence.context))),
                 },
             )
+
+
+def _gives(kind: kinds.Kind, sentence: Sentence) -> bool:
+    """Tell whether a sentence can give an answer of a kind; a bare figure has its unit in a title now and then."""
+    figure = any(letter.isdigit() for letter in sentence.text)
+    return bool(kind.given.search(sentence.text) or (figure and kind.given.search(sentence.context)))
 
 
 def _missing(names: set[str], there: Mapping[str, str]) -> int:

@@ -18,7 +18,7 @@ from mmsdk import answerability, encoders, lexicon, llms, recognizers, telemetry
 from mmsdk.answerability import Candidate, Sentence
 from mmsdk.chunking import sentences
 from mmsdk.errors import UnsupportedModalityError
-from mmsdk.protocols import LLM, Encoder, Retriever
+from mmsdk.protocols import LLM, Encoder, PairScorer, Retriever
 from mmsdk.settings import Settings
 from mmsdk.support import judge
 from mmsdk.types import Answer, Audio, Citation, Content, Filter, Hit, Image, Message, Query, Usage
@@ -107,6 +107,10 @@ class Assistant:
         """Give the text encoder that the fitted weights belong to; it need not be the collection's."""
         return encoders.shared(answerability.table()["encoder"], self.settings)
 
+    def reading_scorer(self) -> PairScorer:
+        """Give the cross-encoder that the fitted weights belong to."""
+        return encoders.scorer(answerability.table()["scorer"], self.settings)
+
 
 class _Turn:
     """Hold one question on its way to its answer."""
@@ -127,7 +131,10 @@ class _Turn:
         hits = self._timed("retrieve", lambda: self._retrieve(question))
         yield Event("sources", hits=hits)
         encoder = self.assistant.reading_encoder()
-        candidates = self._timed("read", lambda: answerability.rank(self.trace["question"], hits, encoder=encoder))
+        scorer = self.assistant.reading_scorer()
+        candidates = self._timed(
+            "read", lambda: answerability.rank(self.trace["question"], hits, encoder=encoder, scorer=scorer)
+        )
         evidence = self._evidence(candidates)
         if evidence:
             started = time.perf_counter()

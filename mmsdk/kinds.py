@@ -18,8 +18,8 @@ COLOURS = (
 )
 _UNITS = "seconds?|minutes?|mins?|hours?|days?|nights?|weeks?|months?|years?"
 _COUNTS = (
-    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|sixty|"
-    "ninety|hundred|dozen"
+    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
+    "eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|dozen|half"
 )
 _FIGURES = "[\\d一二三四五六七八九十百千万两半几]"
 _BEGIN = r"^\W*(?:(?:and|but|so) )?"
@@ -51,14 +51,17 @@ def _kind(name: str, asked: tuple[str, ...], given: tuple[str, ...]) -> Kind:
 KINDS = (
     _kind(
         "phone",
-        (r"\b(?:phone|telephone|fax) number\b|\bhotline\b.*\?|\bnumber of (?:the )?(?:front|customer)", "电话|热线"),
+        (
+            r"\b(?:phone|telephone|fax) number\b|\bhotline\b.*\?|\bnumber of (?:the )?(?:front|customer)",
+            "电话(?:号码)?是|哪个电话|热线",
+        ),
         (r"\d[\d\s()/-]{5,}\d",),
     ),
-    _kind("mail", (r"\be-?mail address", "邮箱"), ("@",)),
+    _kind("mail", (r"\bwhat\b.*\be-?mail address", "邮箱"), ("@",)),
     _kind(
         "money",
         (
-            r"how much (?:is|are|was|does|do|would|for|to)\b(?!.*\b(?:weigh|hold|contain|produce)\b)",
+            r"how much (?:is|are|was|does|do|would|for|to)\b(?!.*\b(?:weigh|hold|contain|produce|use|need)\b)",
             r"\bwhat (?:does|do|did|would|will)\b.*\b(?:cost|charge|pay)\b",
             r"\bwhat(?:'s| is| are| was) (?:the )?(?:\w+ )?(?:price|cost|fee|fare|charge|fine|deposit)s?\b",
             "多少钱|价格|几元|怎么收费|售价|费用",
@@ -66,41 +69,61 @@ KINDS = (
         (
             r"[$€£¥￥]|\d ?%|\d+\.\d\d\b",
             r"\b(?:euros?|dollars?|pounds?|pence|cents?|eur|usd|gbp|chf|cny|rmb|yuan|free|no charge|percent|price)\b",
-            "[元角块]|免费",
+            r"\b(?:francs?|kron(?:a|or|er?)|guilders?|pence|worth|fees?|costs?|charged?|paid?|per (?:\w+))\b",
+            "[元角块]|免费|免收|付|价",
         ),
     ),
     _kind(
         "colour",
         (r"\b(?:what|which) (?:\w+ )?colou?rs?\b|\bcolou?rs? (?:is|are|does|do)\b", "什么颜色|什么色|哪些颜色"),
-        (rf"\b(?:{COLOURS})\b", "[红绿蓝黄橙紫粉棕黑白灰银金]"),
+        (rf"\b(?:{COLOURS}|colou?rs?)\b", "[红绿蓝黄橙紫粉棕黑白灰银金]"),
     ),
     _kind(
         "weight",
-        (r"\bweigh|\bweight\b|how heavy", "多重|重量|几斤"),
-        (r"\d\s?(?:k?g|kilos?|(?:kilo)?grams?|lbs?|pounds?|oz|ounces?|t|tons?|tonnes?)\b", "公斤|千克|克|斤|吨"),
+        (r"\bweigh\b|\bweight of\b|how heavy", "多重|重量|几斤"),
+        (
+            r"\d\s?(?:k?g|kilos?|(?:kilo)?grams?|lbs?|pounds?|oz|ounces?|t|tons?|tonnes?)\b",
+            r"\b(?:kilos?|(?:kilo)?grams?|pounds?|tons?|tonnes?|scales|heavier|lighter)\b",
+            "公斤|千克|克|斤|吨",
+        ),
+    ),
+    _kind(
+        "depth",
+        (r"how deep\b|\bdepth\b.*\?", "多深|深度"),
+        (r"\bdeep|\bdepth|\bdimension|\bmeasure|\d ?[x×] ?\d", "深|×"),
+    ),
+    _kind(
+        "height",
+        (r"how tall\b|\bheight\b.*\?", "多高|高度"),
+        (r"\btall|\bhigh|\bheight|\bdimension|\bmeasure|\bgrow|\breach|\d ?[x×] ?\d", "[高米拔]|×"),
+    ),
+    _kind(
+        "width",
+        (r"how wide\b|\bwidth\b.*\?", "多宽|宽度"),
+        (r"\bwid(?:e|th)|\bacross|\bdiameter|\bdimension|\bmeasure|\d ?[x×] ?\d", "宽|×"),
     ),
     _kind(
         "size",
         (
-            r"how (?:big|large|tall|wide|deep|high|thick)\b",
-            r"\b(?:height|width|depth|dimensions|diameter)\b.*\?|\bwhat sizes?\b",
-            "多大|多高|多宽|多深|尺寸",
+            r"how (?:big|large|high|thick)\b",
+            r"\b(?:dimensions|diameter)\b.*\?|\bwhat sizes?\b",
+            "多大|尺寸",
         ),
         (
-            r"\d\s?(?:m|cm|mm|km|(?:centi|milli|kilo)?met(?:re|er)s?|inch(?:es)?|feet|foot|ft|l|lit(?:re|er)s?|x|[mg]b)\b",
-            r"×|\b(?:small|medium|large|xs|xl|sizes?)\b",
-            "米|平方|升",
+            r"\d",
+            rf"\b(?:{_COUNTS}|small|medium|large|xs|xl|sizes?)\b",
+            "米|平方|升|[亩%×寸]",
         ),
     ),
     _kind(
         "duration",
         (
             r"how (?:long|old|quickly|fast|soon|many (?:days|hours|minutes|weeks|months|years))\b",
-            "多久|多长时间|几天|几年|几个月|多少天",
+            "多久|多长时间|(?<![这哪])几天(?!上)|几年|几个月|多少天",
         ),
         (
             rf"\d|\b(?:{_COUNTS}|{_UNITS}|immediately|overnight|lifetime|forever|until|founded|built|since)\b",
-            rf"{_FIGURES}+\s?个?(?:年|月|天|日|周|星期|小时|分钟|秒)|当[天日]|即时",
+            rf"{_FIGURES}+\s?个?(?:年|月|天|日|工作日|周|星期|小时|分钟|秒)|当[天日]|即时",
         ),
     ),
     _kind(
@@ -111,10 +134,11 @@ KINDS = (
             "什么时候|何时|几点|哪年|哪一年|哪天",
         ),
         (
-            r"\d{1,2}[:.]\d\d|\d\s?(?:am|pm|a\.m|p\.m|o'clock)|\b(?:1\d|20)\d\d\b",
+            rf"\d|\b(?:{_COUNTS})\b",
             rf"\b(?:{DAYS}|{_UNITS}|noon|midnight|morning|afternoon|evening|daily|every day|weekends?|weekdays?)s?\b",
             r"\b(?:holidays?|today|tomorrow|spring|summer|autumn|winter|as soon|once|after|before|until)\b",
-            "[年月日时時点點周早晚午夜天]",
+            r"\b(?:when|while|if|only|during|moment)\b",
+            "[后才礼年月日时時点點周早晚午夜天]",
         ),
     ),
     _kind(
@@ -141,7 +165,9 @@ KINDS = (
         (rf"{_BEGIN}who(?:m|se)?\b|\bwhich (?:person|doctor|dentist|teacher)\b", "谁"),
         (
             r"(?-i:(?<=[a-z,;:] )[A-Z][a-z]|^[A-Z]\w+ [A-Z]\w+)",
-            r"\b(?:we|you|staff|team|customer|adult|parent|people|anyone|everyone|\w+er|\w+or|\w+ist|\w+ian)s?\b",
+            r"\b(?:we|you|staff|team|customer|adult|parent|people|anyone|everyone|by|children|committee|neighbour|wife|"
+            r"husband|member|owner|driver|teacher|doctor|buyer|tenant|landlord|visitor|seller|manager|director|parties|"
+            r"office|guest|passenger|student|pupil|nurse|resident|player|lawyer|uncle|aunt|who|i|he|she|they)s?\b",
             "[\u4e00-\u9fff]",
         ),
     ),
@@ -153,7 +179,8 @@ KINDS = (
         ),
         (
             r"\b(?:in|into|at|on|near|next to|beside|behind|under|opposite|inside|outside|street|road|square|floor)\b",
-            "[在于省市县区路街楼层国州镇村处]",
+            r"\b(?:to|from|at|above|below|between|place|room|house|hall|everywhere)\b",
+            "[在从向交于省市县区路街楼层国州镇村处]",
         ),
     ),
 )

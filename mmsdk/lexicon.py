@@ -36,7 +36,7 @@ _NUMBER_WORDS = {word: str(value) for value, word in enumerate(_WORDS["numbers"]
 _DAY = re.compile(rf"\b(?=[A-Z])(?i:{DAYS})s?\b|(?:周|星期|礼拜)[一二三四五六日天]")
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _YEAR = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MODAL = re.compile(r"May (?:I|we|my|our|the|a|an|you|one|guests|children|visitors|customers)\b")
+_MODAL = re.compile(r"May (?!is\b|was\b|to\b|and\b|or\b|until\b|through\b)(?:I\b|[a-z])")
 _RANGE = re.compile(r"\s*(?:to|until|through|till|-|–|—|至|到)\s*")
 _SPANS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
     (re.compile(r"\b(?:daily|every day|all week|seven days|any day)\b|每天|每日", re.IGNORECASE), _WEEK),
@@ -171,8 +171,11 @@ def relations(text: str) -> set[str]:
     return {word for token in tokens(text) if (word := token.casefold()) in _LIMITS}
 
 
-def specific(text: str) -> set[str]:
-    """Give the days, months and colours of a text, ``Monday to Friday`` day by day: those asked about must be there."""
+def specific(text: str, *, spans: bool = True) -> set[str]:
+    """Give the days, months and colours of a text, ``Monday to Friday`` day by day: those asked about must be there.
+
+    ``spans`` says whether words such as ``daily`` and ``weekdays`` stand for their days.
+    """
     found = {match.group().casefold() for match in _COLOUR.finditer(text)}
     order = []
     for match in _DAY.finditer(text):
@@ -184,7 +187,7 @@ def specific(text: str) -> set[str]:
         if _RANGE.fullmatch(text[stop:start]) and last in cycle:
             begin, end = cycle.index(first), cycle.index(last)
             found.update(cycle[begin : end + 1] if begin <= end else [*cycle[begin:], *cycle[: end + 1]])
-    for pattern, days in _SPANS:
+    for pattern, days in _SPANS if spans else ():
         if pattern.search(text):
             found.update(days)
     return found

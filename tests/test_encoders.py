@@ -97,7 +97,7 @@ with Collection.open({str(tmp_path / "shop")!r}, create=True) as shop:
 
 
 def test_lower_precision_is_used_only_when_it_is_faithful_and_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmsdk.encoders.text._native_half", lambda device: torch.bfloat16)
+    monkeypatch.setattr("mmsdk.encoders.text.native_half", lambda device: torch.bfloat16)
     made = TextEncoder(settings=Settings(device="cpu"))
     exact = _forward(made._loaded, list(_PROBES), None, None)
     quick = _forward(made._loaded, list(_PROBES), None, torch.bfloat16)

@@ -151,7 +151,7 @@ class TextEncoder:
     @cached_property
     def _precision(self) -> "torch.dtype | None":
         """Give the lower precision to run in, if the hardware has one, vectors stay the same, and it is faster."""
-        half = _native_half(self._loaded.device)
+        half = native_half(self._loaded.device)
         if half is None:
             return None
         exact = _forward(self._loaded, list(_PROBES), None, None)
@@ -187,7 +187,7 @@ def _budget(device: "torch.device") -> int:
     return _BUDGET.get(device.type, _TOKENS_A_CORE * torch.get_num_threads())
 
 
-def _native_half(device: "torch.device") -> "torch.dtype | None":
+def native_half(device: "torch.device") -> "torch.dtype | None":
     """Name the 16-bit type that the device has instructions for."""
     import torch
 

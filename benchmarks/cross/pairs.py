@@ -1,0 +1,92 @@
+"""Questions with sentences that answer them and sentences nearby that do not, to train the cross-encoder on.
+
+DSTC9 knowledge (Apache-2.0): a FAQ's title asks and its body answers; bodies of the same place to other titles do not.
+Invented places (ours): the sentences of a place nearest to the question; those that hold the gold words answer.
+Titles of DSTC9 that nearly say the same are paraphrases, and stand above a body now and then as a FAQ's heading does.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.answerability.data import SHARED, Case
+from mmsdk import answerability
+from mmsdk.lexicon import is_cjk
+from mmsdk.protocols import Encoder
+
+SAME, OTHER = 0.82, 0.62
+"""Cosines of titles: from ``SAME`` on they ask the same, below ``OTHER`` something else; between, nobody knows."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question, a text in the form of ``Sentence.statement``, and whether the text answers it."""
+
+    question: str
+    text: str
+    answers: bool
+
+
+def dstc9(encoder: Encoder, *, questions: int, negatives: int, seed: int = 1) -> Iterator[Pair]:
+    """Give pairs of DSTC9: hotels, restaurants and attractions, questions drawn by entity."""
+    generator = np.random.default_rng(seed)
+    knowledge = json.loads((SHARED / "cs_dstc9_kb" / "knowledge.json").read_text("utf-8"))
+    places = [
+        (str(entity["name"] or kind).title(), list(entity["docs"].values()))
+        for kind, entities in sorted(knowledge.items())
+        for _, entity in sorted(entities.items())
+    ]
+    titles = sorted({doc["title"] for _, docs in places for doc in docs})
+    row = {title: place for place, title in enumerate(titles)}
+    vectors = encoder.encode(titles)
+    share = questions / sum(len(docs) for _, docs in places)
+    for name, docs in places:
+        bodies = encoder.encode([doc["body"] for doc in docs])
+        asked = vectors[[row[doc["title"]] for doc in docs]]
+        for one in np.flatnonzero(generator.random(len(docs)) < share):
+            title = docs[one]["title"]
+            likeness = asked @ asked[one]
+            others = np.flatnonzero(likeness < OTHER)
+            hard = others[np.argsort(-(bodies[others] @ asked[one]))]
+            chosen = [*hard[: negatives - 1], *generator.permutation(hard[negatives - 1 :])[:1]]
+            alike = np.flatnonzero((vectors @ asked[one] >= SAME) & (vectors @ asked[one] < 0.99))
+            twin = titles[generator.choice(alike)] if len(alike) else ""
+            headed, named = generator.random() < 0.25, generator.random() < 0.6
+            if twin and generator.random() < 0.5:
+                title, twin = twin, title
+            for place in [one, *chosen]:
+                lead = twin if place == one else docs[place]["title"]
+                context = " . ".join(part for part in (name if named else "", lead if headed else "") if part)
+                body = docs[place]["body"]
+                yield Pair(title, f"{context}: {body}" if context else body, bool(place == one))
+
+
+def invented(cases: Iterable[Case], encoder: Encoder, *, negatives: int) -> Iterator[Pair]:
+    """Give pairs of invented places: for each question what answers, and the nearest sentences that do not."""
+    for case in cases:
+        if is_cjk(case.question):
+            continue
+        left = negatives
+        for one in answerability.rank(case.question, case.hits, encoder=encoder, scorer=NoScorer()):
+            answers = bool(case.gold) and bool(re.search(case.gold, one.sentence.text))
+            if answers or left > 0:
+                left -= not answers
+                yield Pair(case.question, one.sentence.statement, answers)
+
+
+class NoScorer:
+    """Score nothing: which sentences are near is known without it."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """Give zeros."""
+        return np.zeros(len(pairs), np.float32)
+
+
+def counted(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Count pairs for the log."""
+    return {"pairs": len(pairs), "answers": sum(pair.answers for pair in pairs)}

@@ -1,0 +1,38 @@
+"""What a question wants, and which sentences can give it; days named in a question and days meant by a sentence."""
+
+import pytest
+
+from mmsdk import kinds, lexicon
+
+
+@pytest.mark.parametrize(
+    ("question", "name", "gives", "does_not"),
+    [
+        ("How much is a towel?", "money", "Towels cost 3 euros.", "Towels are white."),
+        ("What does an instant payment cost?", "money", "Instant transfers cost 1 franc.", "They take ten seconds."),
+        ("How deep is the pool?", "depth", "The pool is 1.80 metres deep.", "The pool is 25 metres long."),
+        ("How wide is the sofa?", "width", "The sofa is 214 cm wide.", "The sofa is 92 cm deep."),
+        ("How big is the flat?", "size", "A flat of 54 square metres.", "The flat has a balcony."),
+        ("How heavy is the safe?", "weight", "It weighs a quarter of a ton.", "It is fireproof."),
+        ("When do the pubs shut?", "time", "Bars close at two.", "Bars are in the old town."),
+        ("这张卡多少钱？", "money", "境外消费免收货币转换费。", "卡是蓝色的。"),
+        ("几天能到？", "duration", "要五到十个工作日。", "由快递送达。"),
+    ],
+)
+def test_a_kind_tells_what_can_answer(question: str, name: str, gives: str, does_not: str) -> None:
+    kind = kinds.wanted(question)
+    assert kind is not None
+    assert kind.name == name
+    assert kind.given.search(gives)
+    assert not kind.given.search(does_not)
+
+
+@pytest.mark.parametrize("question", ["Is there a daily charge?", "修电梯这几天怎么办？", "Is it heavy rain?"])
+def test_wording_that_tells_no_kind(question: str) -> None:
+    assert kinds.wanted(question) is None
+
+
+def test_a_question_asks_for_the_days_that_it_names() -> None:
+    assert lexicon.specific("What is the daily rate on Monday?", spans=False) == {"mon"}
+    assert "mon" in lexicon.specific("We are open daily.")
+    assert lexicon.specific("May pupils use a calculator?", spans=False) == set()
