@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,8 @@ def blocks(count: int) -> Iterator[tuple[int, Vectors]]:
         yield start, rows(1000 + start // BLOCK, min(BLOCK, count - start))
 
 
-def entry(row: int, vector: Vectors) -> Entry:
-    name, about = f"d{row}", {"n": row, "group": row % 100}
+def entry(row: int, vector: Vectors, marks: Mapping[str, bool] | None = None) -> Entry:
+    name, about = f"d{row}", {"n": row, "group": row % 100, **(marks or {})}
     text = " ".join(WORDS[(row * step + step) % len(WORDS)] for step in (1, 3, 5, 9, 11)) + f" {row}"
     document = Document(name, (), f"made/{row // 1000}", "made", about)
     chunk = Chunk(f"{name}-0", name, text, text, "text", Locator("characters", 0, len(text)), about, document.source)
@@ -91,6 +91,7 @@ def truth(count: int, queries: Vectors) -> tuple[list[Found], list[Found]]:
 def measured(folder: Path, count: int, index: str) -> dict[str, Any]:
     """Open the collection cold and warm, and search it."""
     queries = rows(1, QUERIES)
+    first(folder, index, queries)  # loads the libraries
     drop(folder)
     found: dict[str, Any] = {"digest_cold_s": _seconds(lambda: digest(folder))}
     drop(folder)

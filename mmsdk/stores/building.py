@@ -36,13 +36,16 @@ class Builds:
     def __init__(self, indexes: Indexes, *, reading: Connecting, writing: Connecting) -> None:
         self._indexes, self._reading, self._writing = indexes, reading, writing
         self._threads: dict[int, threading.Thread] = {}
-        self._failed: dict[int, int] = {}
+        self._considered: dict[int, View] = {}
         self._one = threading.Lock()
 
     def consider(self, view: View, *, can_build: bool) -> None:
-        """Renew the index in the background when that is due; what failed is tried again after a change."""
+        """Renew the index in the background when that is due; each view is looked at once."""
         number = view.shelf.number
-        if not self._indexes.is_due(view) or self._failed.get(number) == view.revision:
+        if self._considered.get(number) is view:
+            return
+        self._considered[number] = view
+        if not self._indexes.is_due(view):
             return
         with self._indexes.lock:
             if not self.is_building(view.shelf):
@@ -79,10 +82,7 @@ class Builds:
                 self._adopt(view.shelf)
             elif can_build:
                 self.publish(view.shelf)
-            else:
-                self._failed[view.shelf.number] = view.revision
         except (MmsdkError, OSError, apsw.Error) as error:
-            self._failed[view.shelf.number] = view.revision
             log.warning("the index of %s was not built, the old one goes on: %s", view.shelf.space, error)
 
     def _adopt(self, shelf: Shelf) -> None:

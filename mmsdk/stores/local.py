@@ -302,6 +302,7 @@ class LocalStore(Closing):
             with self._writing(check=False) as changes:
                 changes.switch(shelves, encoders)
             self._known = manifest.fingerprints(encoders)
+            self._indexes.forget()
             with self._reading() as connection:
                 manifest.write(self.path, connection)
         return total
