@@ -198,6 +198,17 @@ def test_too_little_memory_is_an_error_where_a_device_was_named(built: Built, ca
     assert gpu.copied(flat, None, effort=1) is None
 
 
+def test_a_copy_that_fails_leaves_the_cpu_searching(built: Built, caplog: pytest.LogCaptureFixture) -> None:
+    """The real faiss-gpu refuses a device that is not there, faiss-cpu has no copies at all."""
+    if gpu.visible():
+        pytest.skip("there is a GPU")
+    if not hasattr(gpu.faiss, "StandardGpuResources"):
+        pytest.skip("this is faiss-cpu")
+    plans = (gpu.Plan((0,)), gpu.Plan((0, 1), shard=True, float16=True))
+    assert [gpu.copied(built("IVF32,Flat")[0]._index, plan, effort=2) for plan in plans] == [None, None]
+    assert caplog.text.count("cannot be copied to a GPU") == 2
+
+
 def test_a_gpu_is_asked_for_enough_rows() -> None:
     assert gpu.widened(10, 1000, 1000) == 10
     assert gpu.widened(10, 1000, 500) == 32

@@ -43,7 +43,7 @@ _SIGNS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 @dataclass
 class Facts:
-    """Compile trees to queries for chunk numbers, each once; parameters are appended to ``values`` in order.
+    """Compile trees to queries for chunk numbers; parameters are appended to ``values`` in order.
 
     >>> facts = Facts()
     >>> print(facts.sql(Among(("year",), (2024,))), facts.values)
@@ -67,7 +67,7 @@ class Facts:
                 low, high = _RANGES["text" if isinstance(bound, str) else "number"]
                 self.values += (_path(keys), bound)
                 other = high if operator.startswith("$g") else low
-                return f"SELECT DISTINCT chunk FROM facts WHERE path = ? AND value {_SIGNS[operator]} ? AND {other}"
+                return f"SELECT chunk FROM facts WHERE path = ? AND value {_SIGNS[operator]} ? AND {other}"
         return None
 
     def joined(self, parts: Sequence[Node], word: str) -> str:
@@ -77,14 +77,14 @@ class Facts:
     def _among(self, keys: tuple[str, ...], values: Sequence[Scalar]) -> str:
         flags = [f"x'0{int(value)}'" for value in values if isinstance(value, bool)]
         scalars = [value for value in values if not isinstance(value, bool)]
-        start = "SELECT {}chunk FROM facts WHERE path = ? AND value"
+        start = "SELECT chunk FROM facts WHERE path = ? AND value"
         self.values.append(_path(keys))
         if len(scalars) == 1 and not flags:
             self.values.append(scalars[0])
-            return start.format("") + " = ?"
+            return f"{start} = ?"
         self.values.append(json.dumps(scalars, ensure_ascii=False))
         listed = "".join(f" UNION ALL SELECT {flag}" for flag in flags)
-        return start.format("DISTINCT ") + f" IN (SELECT value FROM json_each(?){listed})"
+        return f"{start} IN (SELECT value FROM json_each(?){listed})"
 
 
 def answers(node: Node) -> bool:

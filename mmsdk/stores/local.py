@@ -191,9 +191,9 @@ class LocalStore(Closing):
 
     def count(self, where: Filter | None = None) -> int:
         """Count chunks."""
-        sql, values = ("SELECT number FROM chunks", ()) if where is None else reading.condition(where)
+        chosen = ("SELECT number AS chunk FROM chunks", ()) if where is None else reading.condition(where)
         with self._reading() as connection:
-            return int(str(connection.execute(f"SELECT count(*) FROM ({sql})", values).fetchall()[0][0]))
+            return len(reading.numbers(connection, chosen))
 
     def info(self) -> dict[str, Any]:
         """Describe sizes, spaces and the index."""

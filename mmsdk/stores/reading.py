@@ -17,7 +17,7 @@ from mmsdk.stores.tables import CHUNK, RESERVED, chunk_of, vectors_of
 from mmsdk.types import JSON, Chunk, Filter, Modality, Vectors
 
 Condition = tuple[str, tuple[Any, ...]]
-"""A query for the numbers of the chunks that pass, and its parameters."""
+"""A query for the numbers, as ``chunk``, of the chunks that pass, some perhaps more than once, and its parameters."""
 
 
 def condition(where: Filter) -> Condition:
@@ -34,14 +34,16 @@ def condition(where: Filter) -> Condition:
     sql = conditions.sql(rest)
     among = f"c.number IN ({found}) AND" if known else ""
     return (
-        f"SELECT c.number FROM chunks AS c JOIN documents AS d ON d.number = c.document WHERE {among} {sql}",
+        f"SELECT c.number AS chunk FROM chunks AS c JOIN documents AS d ON d.number = c.document WHERE {among} {sql}",
         (*facts.values, *conditions.values),
     )
 
 
 def numbers(connection: apsw.Connection, chosen: Condition) -> Numbers:
     """Give the numbers of the chunks that pass, sorted."""
-    return np.sort(np.array([row[0] for row in connection.execute(*chosen)], np.int64))
+    rows: Any = connection.execute(f"SELECT group_concat(chunk) FROM ({chosen[0]})", chosen[1]).fetchall()
+    found = np.sort(np.fromstring(rows[0][0] or "", np.int64, sep=","))  # one string: a third of the time of rows
+    return found[np.diff(found, prepend=-1) > 0]
 
 
 def names(connection: apsw.Connection, wanted: Sequence[int]) -> dict[int, str]:
