@@ -83,6 +83,7 @@ class Stories:
     cosine: float = 0.9
     _stories: dict[int, Story] = field(default_factory=dict)
     _index: dict[tuple[str, str | int], set[int]] = field(default_factory=lambda: defaultdict(set))
+    _forgotten: float = float("-inf")
 
     def match(
         self, wanted: Sketch, at: float, *, vector: NDArray[np.float32] | None = None
@@ -104,7 +105,10 @@ class Stories:
             self._index[key].add(story.number)
 
     def forget(self, before: float) -> None:
-        """Forget the stories that happened before a time, seconds since 1970."""
+        """Forget the stories before a time, seconds since 1970; put off until it has moved enough to matter."""
+        if before - self._forgotten < self.window / 10:
+            return
+        self._forgotten = before
         for number in [number for number, story in self._stories.items() if story.at < before]:
             self.remove(number)
 

@@ -103,13 +103,13 @@ class SentimentMonitor(Closing):
         self._runtime = runtime
         self._lock = threading.RLock()
         self._remembered: Stories | None = None
-        with self.state.writing():
-            self.watchlist = kept_watchlist(self.state, watchlist)
-            recipe = json.dumps(asdict(self.options.recipe), sort_keys=True)
-            if self.state.fact("recipe") not in (None, recipe):
+        self.watchlist = kept_watchlist(self.state, watchlist)
+        recipe = json.dumps(asdict(self.options.recipe), sort_keys=True)
+        if self.state.fact("recipe") != recipe:
+            with self.state.writing():
                 self.ledger.rebuild()
-                self.state.note("monitor", "recipe changed", {"recipe": json.loads(recipe)})
-            self.state.set_fact("recipe", recipe)
+                self.state.set_fact("recipe", recipe)
+                self.state.note("monitor", "recipe", {"recipe": json.loads(recipe)})
 
     def run(
         self, *sources: str | Path, reading: Reading | None = None, speed: float | None = None, batch: int = BATCH
@@ -361,6 +361,7 @@ def kept_watchlist(state: State, given: Watchlist | str | Path | None) -> Watchl
     watchlist = given if isinstance(given, Watchlist) else Watchlist.read(given)
     shape = json.dumps([asdict(name) for name in watchlist.names.values()], ensure_ascii=False)
     if shape != state.fact("watchlist"):
-        state.set_fact("watchlist", shape)
-        state.note("monitor", "watch list changed", {"tickers": list(watchlist.names)})
+        with state.writing():
+            state.set_fact("watchlist", shape)
+            state.note("monitor", "watch list", {"tickers": list(watchlist.names)})
     return watchlist

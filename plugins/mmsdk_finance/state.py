@@ -79,10 +79,9 @@ class State(Closing):
             raise CollectionNotFoundError(f"there is no monitor in {self.folder}; run: mmsdk finance monitor SOURCE")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = WriterLock(self.folder / "writer.lock")
-        with self._lock if create else _nothing():
-            self.connection = connect(file, application_id=_APPLICATION, migrations=_MIGRATIONS, create=create)
-            if create and self.fact("id") is None:
-                self.connection.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (secrets.token_hex(8),))
+        self.connection = connect(file, application_id=_APPLICATION, migrations=_MIGRATIONS, create=create)
+        if self.fact("id") is None:
+            self.connection.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (secrets.token_hex(8),))
 
     def close(self) -> None:
         """Close the file; calling it twice is fine."""
@@ -184,8 +183,11 @@ class State(Closing):
     def forget(self, days: float, *, actor: str = "retention") -> int:
         """Delete the texts, scores and rejects of events older than some days before the watermark.
 
-        Votes stay: they are numbers, and the index rests on them. Gives the number of items gone.
+        Votes stay: they are numbers, and the index rests on them. Gives the number of items gone. Raises
+        ``InputError`` for fewer than 7 days, within which copies are still looked for.
         """
+        if days < 7:
+            raise InputError(f"texts are kept for 7 days at least, not {days:g}")
         before = self.watermark - days * 86400
         with self.writing():
             self.run("DELETE FROM items WHERE event < ?", before)
@@ -218,8 +220,3 @@ def marks(values: Sequence[Any]) -> str:
 
 def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield

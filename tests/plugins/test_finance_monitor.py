@@ -292,6 +292,18 @@ def test_what_is_forgotten_leaves_the_index_as_it_was(tmp_path: Path) -> None:
         assert 0 < gone == items - opened.state.counts()["items"]
         assert opened.levels() == levels
         assert opened.ledger.verify() == []
+        with pytest.raises(InputError, match="7 days at least"):
+            opened.state.forget(2)
+
+
+def test_a_monitor_is_read_while_another_writes(tmp_path: Path) -> None:
+    with monitor(tmp_path) as writer:
+        writer.take(script()[:50])
+        with writer.state.writing():
+            writer.state.run("DELETE FROM items")
+            with SentimentMonitor(tmp_path, options=PLAIN) as reader:
+                assert reader.state.counts()["items"] == 50
+                assert set(reader.levels()) >= set(WATCH.names)
 
 
 def test_a_folder_without_a_monitor_or_watch_list_is_named(tmp_path: Path) -> None:
