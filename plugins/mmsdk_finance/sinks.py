@@ -9,6 +9,7 @@ import hmac
 import json
 import os
 import smtplib
+import ssl
 import sys
 import time
 import urllib.request
@@ -149,7 +150,8 @@ def verified(body: bytes, header: str, *, secret: str, now: float | None = None)
 class Mail:
     """Send alerts by SMTP. ``Message-ID`` is made of the alert's id.
 
-    With ``starttls`` the connection is encrypted before anything is sent. The password is read from the environment
+    With ``starttls`` the connection is encrypted, and the server's certificate checked, before anything is sent. The
+    password is read from the environment
     variable ``SMTP_PASSWORD`` when there is a ``user``.
     """
 
@@ -177,7 +179,7 @@ class Mail:
         try:
             with smtplib.SMTP(self.host, self.port, timeout=self.seconds) as server:
                 if self.starttls:
-                    server.starttls()
+                    server.starttls(context=ssl.create_default_context())
                 if self.user:
                     server.login(self.user, os.environ.get("SMTP_PASSWORD", ""))
                 server.send_message(message)

@@ -157,19 +157,15 @@ def _file(path: Path, reading: Reading) -> Iterator[Found]:
         elif suffix == ".csv":
             yield from _checked(_table(path, reading))
         elif suffix in _FEEDS:
-            yield from _checked(_feed(_bytes(path), reading.source or path.stem, reading))
+            with path.open("rb") as file:
+                data = file.read(_FEED_BYTES + 1)
+            yield from _checked(_feed(data, reading.source or path.stem, reading))
         elif suffix in _SOUND | _PICTURES:
             yield from _checked(_recognised(path, reading))
         else:
             yield from _checked(_document(path, reading))
     except (MmsdkError, OSError) as error:
         yield Rejected(path.name, "decode", str(error))
-
-
-def _bytes(path: Path) -> bytes:
-    if path.stat().st_size > _FEED_BYTES:
-        raise InputError(f"{path} has {path.stat().st_size} bytes; a feed may have {_FEED_BYTES}")
-    return path.read_bytes()
 
 
 def _address(url: str, reading: Reading) -> Iterator[Found]:
@@ -185,6 +181,9 @@ def _address(url: str, reading: Reading) -> Iterator[Found]:
 def _feed(data: bytes, name: str, reading: Reading) -> Iterator[Found]:
     """Read a feed; of several entries with one id and different texts the first counts, the others are in doubt."""
     texts: dict[str, str] = {}
+    if len(data) > _FEED_BYTES:
+        yield Rejected(name, "size", f"the feed has more than {_FEED_BYTES} bytes")
+        return
     try:
         for row in read_feed(data, name):
             found = _item(row, name, reading)

@@ -1,6 +1,7 @@
 """Alerts reach real servers, are signed, are tried again, and are never new twice; news is taken over HTTP."""
 
 import json
+import ssl
 import threading
 import urllib.error
 import urllib.request
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from aiosmtpd.controller import Controller
 
 from mmsdk.errors import InputError
@@ -183,6 +185,26 @@ def test_mail_arrives_with_subject_reasons_and_id(mailbox: tuple[Mailbox, int]) 
         sink.send(ALERT)
     with pytest.raises(DeliveryError, match="STARTTLS"):
         Mail("127.0.0.1", ("desk@example.org",), "monitor@example.org", port=port).send(ALERT)
+
+
+def test_mail_over_tls_goes_to_servers_whose_certificate_is_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, context = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    box = Mailbox()
+    controller = Controller(box, hostname="127.0.0.1", port=_free_port(), tls_context=context, require_starttls=True)
+    controller.start()
+    try:
+        sink = Mail("127.0.0.1", ("desk@example.org",), "monitor@example.org", port=controller.port)
+        with pytest.raises(DeliveryError, match="certificate"):
+            sink.send(ALERT)
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        sink.send(ALERT)
+    finally:
+        controller.stop()
+    assert len(box.got) == 1
 
 
 TOKEN = "0123456789abcdef"
