@@ -238,6 +238,10 @@ def test_a_restored_backup_takes_the_place_of_a_collection_when_told(tmp_path: P
         with pytest.raises(CollectionError, match="there already"):
             LocalStore.restore(tmp_path / "b", tmp_path / "c")
         LocalStore.restore(tmp_path / "b", tmp_path / "c", replace=True)
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "file").write_text("kept")
+        with pytest.raises(CollectionError, match="is no collection"):
+            LocalStore.restore(tmp_path / "b", tmp_path / "other", replace=True)
         with pytest.raises(CollectionError, match="open it again"):
             store.count()
     with opened(tmp_path / "c", create=False) as store:

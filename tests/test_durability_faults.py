@@ -26,7 +26,7 @@ def _ran(harness: str, *arguments: object) -> dict[str, Any]:
 
 
 def test_kills_lose_nothing_that_was_acknowledged() -> None:
-    found = _ran("kills", 40)
+    found = _ran("kills", 100)
     assert found["wrong"] == []
     assert found["moments"]["add"] > 5
 
@@ -73,7 +73,7 @@ def test_readers_see_whole_documents_and_writers_lose_no_update() -> None:
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
     "arguments",
-    [("kills", 100), ("crashes", "crash", 1), ("crashes", "error", 1), ("flips", 2000), ("flips", 500, "log")],
+    [("kills", 1000), ("crashes", "crash", 1), ("crashes", "error", 1), ("flips", 2000), ("flips", 500, "log")],
     ids=lambda given: "-".join(map(str, given)),
 )
 def test_many_faults(arguments: tuple[object, ...]) -> None:

@@ -34,6 +34,8 @@ def copied(truth: Truth, target: Path, *, replace: bool = False) -> Iterator[Pat
     taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
     if taken and not replace:
         raise CollectionError(f"{target} is there already; name a new folder")
+    if taken and not ((target / NAME).exists() or Seal(target).file.exists()):
+        raise CollectionError(f"{target} is no collection; name another folder")
     aside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
         aside.mkdir(parents=True)

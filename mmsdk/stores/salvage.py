@@ -68,6 +68,8 @@ def _copied(truth: Truth) -> tuple[dict[str, Any], int]:
         revision = revision_of(new) if copy.dated else sealed
         following = max(revision, sealed) + 1
         new.execute("UPDATE state SET value = ? WHERE name = 'revision'", (following,)).fetchall()
+    if aside.with_name(f"{aside.name}-wal").exists():  # SQLite says nothing when it cannot empty the log
+        raise CollectionError(f"cannot write {aside}; the damaged database stays as it is")
     changes = [revision + 1, sealed] if revision < sealed else []
     return {"changes": changes, **lost, "kept": _exchange(truth.file, aside)}, following
 
