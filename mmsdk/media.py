@@ -102,7 +102,8 @@ def sniff(data: bytes, name: str = "") -> str:
     """Name the loader that reads ``data``; what the content says goes before the suffix of ``name``.
 
     A suffix unknown to mmsdk goes to the ``mmsdk.loaders`` entry point of that name, when there is
-    one. Raises ``DecodeError`` for no bytes and ``UnsupportedMediaError`` naming what was seen.
+    one; without it, what has no control characters is text, such as ``main.py`` or ``setup.toml``.
+    Raises ``DecodeError`` for no bytes and ``UnsupportedMediaError`` naming what was seen.
 
     >>> sniff(b"%PDF-1.7", "notes.txt")
     'pdf'
@@ -115,7 +116,7 @@ def sniff(data: bytes, name: str = "") -> str:
     if found is None and suffix and known is None and suffix[1:] in registry.offers("loaders"):
         found = suffix[1:]
     found = found or _by_words(data, known) or known
-    if found is None and not suffix and not _binary(data):
+    if found is None and (_written(data, suffix) if suffix else not _binary(data)):
         found = "text"
     if found in ("text", "markdown", "html", "csv", "json", "jsonl", "eml", "feed") and _binary(data):
         found = None
@@ -214,6 +215,19 @@ def _binary(data: bytes) -> bool:
 
 
 _CONTROLS = np.array([byte for byte in range(32) if byte not in b"\t\n\r\f\x1b"], np.uint8)
+
+
+def _written(data: bytes, suffix: str) -> bool:
+    """Tell whether a file of an unknown suffix is text: no control characters in its first 64 KiB, and no drawing."""
+    head = data[: 1 << 16]
+    if suffix in _DRAWINGS or data.startswith(tuple(_REFUSED)):
+        return False
+    if any(head.startswith(bom) for bom, _ in BOMS) or wide_encoding(head):
+        return True
+    return not np.isin(np.frombuffer(head, np.uint8), _CONTROLS).any()
+
+
+_DRAWINGS = (".svg", ".eps", ".ps")
 
 
 def _seen(data: bytes) -> str:

@@ -70,7 +70,9 @@ def test_suffix_decides_between_kinds_of_text(name: str, loader: str) -> None:
     [
         (bytes(range(256)), "a.xyz", r"binary data that starts with b'\\x00"),
         (bytes(range(256)), "a.txt", "binary data"),
-        (b"words", "a.xyz", "text of an unknown kind.*xyz"),
+        (b"words with one \x00", "a.xyz", "text of an unknown kind.*xyz"),
+        (b"<svg><path d='M0 0'/></svg>", "a.svg", "text of an unknown kind.*svg"),
+        (b"{\\rtf1 words}", "a.xyz", "an RTF file"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "old", "before 2007, or an encrypted one"),
         (b"\x1f\x8b\x08" + bytes(60), "a.gz", "gzip"),
         (b"\x00\x00\x00\x18ftypheic" + bytes(60), "", "picture of type 'heic'"),
@@ -80,6 +82,27 @@ def test_suffix_decides_between_kinds_of_text(name: str, loader: str) -> None:
 def test_unknown_says_what_was_seen(data: bytes, name: str, seen: str) -> None:
     with pytest.raises(UnsupportedMediaError, match=seen):
         sniff(data, name)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"def price():\n\treturn 19\r\n",
+        "# 价格\nlamp = 19".encode(),
+        "价格：十九欧元".encode("gb18030"),
+        "lamp: 19".encode("utf-16-le"),
+        "\ufefflamp: 19".encode("utf-16-be"),
+    ],
+)
+@pytest.mark.parametrize("name", ["main.py", "setup.toml", "ci.yaml", "a.ini", "b.JS", "Makefile", "c.unheard-of"])
+def test_text_of_an_unknown_suffix_is_text(data: bytes, name: str) -> None:
+    assert sniff(data, name) == "text"
+
+
+@pytest.mark.parametrize("encoding", ["koi8_r", "cp1251"])
+def test_a_short_russian_sentence_is_read_as_russian(encoding: str) -> None:
+    text = "Лампа стоит девятнадцать евро, возврат возможен в течение тридцати дней."
+    assert decode_text(text.encode(encoding)) == (text, encoding, 0)
 
 
 def test_empty_is_a_decode_error() -> None:

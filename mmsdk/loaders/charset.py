@@ -81,7 +81,8 @@ def _detected(data: bytes) -> str:
     """Detect a legacy encoding.
 
     Double-byte Chinese is told by where its common characters lie (level 1 of GB 2312 and of Big5),
-    which is right from a few characters on; all else is left to charset-normalizer.
+    which is right from a few characters on, Russian by the lengths of its words and its frequent
+    letters; all else is left to charset-normalizer.
     """
     from charset_normalizer import from_bytes
 
@@ -89,6 +90,9 @@ def _detected(data: bytes) -> str:
     chinese = _chinese(sample)
     if chinese is not None and _decodes(sample[: sample.rfind(b"\n") + 1] or sample, chinese):
         return chinese
+    russian = _russian(sample)
+    if russian is not None:
+        return russian
     best = from_bytes(sample).best()
     return best.encoding if best is not None else "cp1252"
 
@@ -105,3 +109,22 @@ def _chinese(data: bytes) -> str | None:
     hangul = len(pairs) >= 12 and np.mean((lead >= 0xB0) & (lead <= 0xC8) & (trail >= 0xA1)) > 0.9
     cyrillic = np.mean((pairs >= 0xC0) & (pairs <= 0xDF)) > 0.9
     return name if score >= 0.85 and not hangul and not cyrillic else None
+
+
+def _russian(data: bytes) -> str | None:
+    """Tell KOI8-R and Windows-1251 by words of odd length, which double-byte text has not, and frequent letters."""
+    words = re.findall(rb"[\xa3\xa8\xb3\xb8\xc0-\xff]+", data)
+    letters = sum(map(len, words))
+    rest = len(re.findall(rb"[\x80-\xff]", data)) - letters
+    odd = sum(len(word) % 2 for word in words)
+    if len(words) < 3 or letters < 3 * len(words) or 4 * odd < len(words) or 20 * rest > letters:
+        return None
+    text = b"".join(words)
+    shares = {name: _frequent(text.decode(name)) for name in ("koi8_r", "cp1251")}
+    name = max(shares, key=lambda one: shares[one])
+    return name if shares[name] > 0.55 else None
+
+
+def _frequent(text: str) -> float:
+    """Give the share of the ten letters that make up two thirds of Russian."""
+    return sum(letter in "оеаинтсрвл" for letter in text.lower()) / len(text)

@@ -7,6 +7,7 @@ from typing import Any
 
 import docx
 import pptx
+from docx.oxml import parse_xml
 from docx.oxml.ns import qn
 from pptx.enum.shapes import MSO_SHAPE_TYPE
 
@@ -20,6 +21,7 @@ from mmsdk.types import JSON, Locator, Part
 _CONTAINERS = tuple(
     qn(name) for name in ("w:sdt", "w:sdtContent", "w:ins", "w:moveTo", "w:customXml", "w:smartTag", "w:body")
 )
+_NOTES = {qn("w:footnoteReference"): qn("w:footnote"), qn("w:endnoteReference"): qn("w:endnote")}
 _BREAKS = {qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:tab"): "\t", qn("w:noBreakHyphen"): "-"}
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _SMALLEST = 48  # pixels a side; smaller pictures are bullets and ornaments
@@ -51,10 +53,14 @@ class _Pictures:
 
 
 def load_docx(data: bytes, job: Job) -> Parsed:
-    """Read a Word file: body in order with footnotes after it; tracked deletions are left out."""
+    """Read a Word file: body in order, notes after the block they belong to, headers and footers at the end.
+
+    Tracked deletions are left out.
+    """
     archive.check(data, job.limits)
     document = docx.Document(io.BytesIO(data))
     styles = {style.style_id: str(style.name).lower() for style in document.styles}
+    notes = _docx_notes(document.part)
     tiles, pictures = Tiles(), _Pictures(job.limits.pixels)
     for element in _in_body(document.element.body):
         if element.tag == qn("w:tbl"):
@@ -63,12 +69,54 @@ def load_docx(data: bytes, job: Job) -> Parsed:
         else:
             kind, text = _docx_kind(element, styles), _docx_text(element).strip()
             tiles.add(text + ("\n" if kind == "list" else "\n\n") if text else "", kind)
+        for mark in element.iter(*_NOTES):
+            tiles.add(notes.get((mark.tag, mark.get(qn("w:id"))), ""), "note")
         for blip in element.iter(qn("a:blip")):
             part = document.part.related_parts.get(blip.get(qn("r:embed")))
             if part is not None:
                 pictures.add(part.blob)
+    for kind, text in _docx_margins(document):
+        tiles.add(text, kind)
     properties = document.core_properties
     return Parsed((*tiles.parts, *pictures.parts), _properties(properties), tuple(pictures.problems))
+
+
+def _docx_notes(part: Any) -> dict[tuple[str, str], str]:
+    """Give the text of footnotes and endnotes by what refers to them: tag and id."""
+    found = {}
+    for relation in part.rels.values():
+        for reference, note in _NOTES.items():
+            if relation.is_external or relation.reltype.rpartition("/")[2] != f"{note.rpartition('}')[2]}s":
+                continue
+            for element in parse_xml(relation.target_part.blob).iter(note):
+                text = " ".join(_docx_text(element).split())
+                if text and element.get(qn("w:type"), "normal") == "normal":
+                    found[reference, element.get(qn("w:id"))] = text + "\n\n"
+    return found
+
+
+def _docx_margins(document: Any) -> Iterator[tuple[str, str]]:
+    """Give what stands in headers and footers of all sections, each text once."""
+    seen: set[str] = set()
+    for section in document.sections:
+        for name in (
+            "header",
+            "first_page_header",
+            "even_page_header",
+            "footer",
+            "first_page_footer",
+            "even_page_footer",
+        ):
+            margin = getattr(section, name)
+            blocks = () if margin.is_linked_to_previous else _in_body(margin._element)
+            for element in blocks:
+                lines = (
+                    table_lines(_docx_rows(element)) if element.tag == qn("w:tbl") else [_docx_text(element).strip()]
+                )
+                text = "\n".join(lines)
+                if text and text not in seen:
+                    seen.add(text)
+                    yield name.rpartition("_")[2], text + "\n\n"
 
 
 def _properties(properties: Any) -> dict[str, JSON]:
