@@ -54,14 +54,18 @@ def warn(text: str) -> None:
 def show(value: Any, as_json: bool, lines: Callable[[], None] | None = None) -> None:
     """Print a JSON value, or for people what ``lines`` prints."""
     if as_json:
-        plain = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-        _out.out(json.dumps(value, ensure_ascii=plain), highlight=False)
+        _out.out(json.dumps(value, ensure_ascii=_is_plain(sys.stdout)), highlight=False)
     elif lines is not None:
         lines()
     elif isinstance(value, str):
         say(value)
     elif value is not None:
         say(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _is_plain(stream: Any) -> bool:
+    """Say whether a stream cannot take every character."""
+    return (stream.encoding or "").lower().replace("-", "") != "utf8"
 
 
 def complain(error: Exception, as_json: bool) -> int:
@@ -77,7 +81,8 @@ def complain(error: Exception, as_json: bool) -> int:
         code, message = "system", str(error)
     message = " ".join(message.split())
     if as_json:
-        _error.out(json.dumps({"error": {"code": code, "message": message}}), highlight=False)
+        told = {"error": {"code": code, "message": message}}
+        _error.out(json.dumps(told, ensure_ascii=_is_plain(sys.stderr)), highlight=False)
     else:
         _error.print(f"mmsdk: {clean(message)}", style="red" if _error.is_terminal else None)
     return status

@@ -325,7 +325,8 @@ class LocalStore(Closing):
         if not self._truth.exists:
             if not create or self._truth.read_only or encoders is None:
                 raise CollectionNotFoundError(
-                    f"there is no collection at {self.path}; Collection.open({str(self.path)!r}, create=True) makes one"
+                    f"there is no collection at {self.path}; `mmsdk add`, or in Python "
+                    f"Collection.open({str(self.path)!r}, create=True) makes one"
                 )
             self._make(encoders)
         elif create and encoders and not self._truth.read_only and self._truth.seal.read() is None:
