@@ -38,7 +38,7 @@ def main() -> None:
     ours = TextEncoder(settings=settings)
     theirs = SentenceTransformer(str(weights.resolve("all-MiniLM-L6-v2", settings=settings)), device="cpu")
     cosines = (ours.encode(texts[:256]) * theirs.encode(texts[:256], normalize_embeddings=True)).sum(axis=1)
-    print(f"{len(texts)} texts, precision {ours._precision or 'float32'}, least cosine {cosines.min():.5f}")
+    print(f"{len(texts)} texts, run as {ours.way.name}, least cosine {cosines.min():.5f}")
     rates = []
     for number in range(arguments.rounds):
         pair = [len(texts) / seconds(run, texts) for run in (ours.encode, theirs.encode)]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from PIL import ImageDraw
 from mmsdk import registry, weights
 from mmsdk.encoders import build, shared
 from mmsdk.encoders.batching import packed, shrinking, unit
-from mmsdk.encoders.text import _PROBES, TextEncoder, _forward
+from mmsdk.encoders.bert import pooling_of
+from mmsdk.encoders.text import _PROBES, TextEncoder, Way, _unpadded
 from mmsdk.errors import DeviceMemoryError, ModelLoadError, SettingsError, UnsupportedModalityError
 from mmsdk.protocols import Encoder
 from mmsdk.settings import Settings
@@ -96,17 +98,46 @@ with Collection.open({str(tmp_path / "shop")!r}, create=True) as shop:
     assert [run.stdout.split() for run in runs] == [["1", "0", "True"], ["0", "1", "False"]]
 
 
-def test_lower_precision_is_used_only_when_it_is_faithful_and_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_way_to_run_the_model_gives_its_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for batches of mixed lengths, above and below the length where attention changes."""
     monkeypatch.setattr("mmsdk.encoders.text.native_half", lambda device: torch.bfloat16)
     made = TextEncoder(settings=Settings(device="cpu"))
-    exact = _forward(made._loaded, list(_PROBES), None, None)
-    quick = _forward(made._loaded, list(_PROBES), None, torch.bfloat16)
-    assert 0.999 <= (exact * quick).sum(axis=1).min() < 1
-    for faithful, seconds, chosen in ((0.999, 1.0, torch.bfloat16), (0.999, 3.0, None), (1.1, 1.0, None)):
-        monkeypatch.setattr("mmsdk.encoders.text.FAITHFUL", faithful)
-        monkeypatch.setattr(made, "_seconds", lambda half, seconds=seconds: seconds if half else 2.0)
-        made.__dict__.pop("_precision", None)
-        assert made._precision is chosen
+    library, others = made._library, [_unpadded(made._loaded, "mean", half) for half in (None, torch.bfloat16)]
+    assert made.way.name == others[0].name == "torch.float32 without padding"
+    texts = [*_PROBES, *_PROBES[1:3], "word " * 230, "字" * 400]
+    ids, lengths = made._tokenized(texts, None)
+    assert max(lengths) == 256
+    exact = library.run(texts, ids, None)
+    for way, least in zip(others, (0.999999, 0.999), strict=True):
+        assert (exact * way.run(texts, ids, None)).sum(axis=1).min() >= least
+
+
+def test_the_fastest_way_that_is_faithful_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = TextEncoder(settings=Settings(device="cpu"))
+    made.encode(["few tokens"])
+    exact = made.way
+    even = Way("even", exact.run)
+    wrong = Way("wrong", lambda texts, ids, _: exact.run(texts[::-1], ids[::-1], None))
+    made._tokens = 1_000_000
+    monkeypatch.setattr("mmsdk.encoders.text.native_half", lambda device: torch.bfloat16)
+    for quick, seconds, chosen in ((even, 1, "even"), (even, 3, exact.name), (wrong, 1, exact.name)):
+        times = {exact.name: 2, made._library.name: 4, quick.name: seconds}
+        monkeypatch.setattr("mmsdk.encoders.text._unpadded", lambda *_, quick=quick: quick)
+        monkeypatch.setattr("mmsdk.encoders.text._seconds", lambda way, *_, times=times: times[way.name])
+        made.__dict__.pop("_fastest", None)
+        assert made.way.name == chosen
+
+
+def test_models_that_are_no_plain_bert_are_left_to_the_library() -> None:
+    modules: list[Any] = list(TextEncoder(settings=Settings(device="cpu"))._loaded)
+    assert pooling_of(modules) == "mean"
+    modules[1].pooling_mode = "max"
+    assert pooling_of(modules) is None
+    modules[1].pooling_mode = "cls"
+    assert pooling_of(modules) == "cls"
+    modules[0].auto_model.config.hidden_act = "relu"
+    assert pooling_of(modules) is None
+    assert pooling_of([torch.nn.Linear(2, 2)]) is None
 
 
 def test_long_texts_are_cut_and_counted() -> None:

@@ -7,7 +7,8 @@ pooled by the mean of its tokens, as sentence-transformers does.
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ FAITHFUL = 0.999
 _BUDGET = {"cuda": 131_072, "mps": 32_768}
 _TOKENS_A_CORE = 1_024
 _MANY = 16_384
-"""Tokens from which on finding out whether a lower precision pays is worth its cost, that of some 10,000."""
+"""Tokens from which on finding out what is fastest is worth its cost, that of some 10,000."""
 _PROBES = (
     "",
     "Returns are free within 30 days.",
@@ -42,14 +43,23 @@ _PROBES = (
 )
 
 
+@dataclass(frozen=True)
+class Way:
+    """Name a way to run a model; ``run`` gives the vectors of texts, whose token ids it gets too, and of a prompt."""
+
+    name: str
+    run: Callable[[list[str], list[list[int]], str | None], Vectors]
+
+
 class TextEncoder:
     """Encode texts with a sentence-transformers model; the space is ``text:<model>``.
 
-    ``model`` is a folder, a pinned model or a hub repository. Batches are packed by tokens, and run in
-    lower precision where there are many, the hardware has it and a check finds every cosine to float32 at
-    least 0.999. ``truncated`` counts, over the life of the encoder, the inputs that were longer than
-    the model takes; what is too long is cut at the end. The empty string has a vector like any other.
-    The fingerprint covers the digest of all model files, and with it maximum length and prompts.
+    ``model`` is a folder, a pinned model or a hub repository. Batches are packed by tokens. BERT models run
+    without padding on a CPU; once there was much to encode, a trial takes the fastest way to run the model,
+    in lower precision too, that keeps every cosine to float32 at least 0.999. ``truncated`` counts, over the
+    life of the encoder, the inputs that were longer than the model takes; what is too long is cut at the end.
+    The empty string has a vector like any other. The fingerprint covers the digest of all model files, and
+    with it maximum length and prompts.
     Safe to share between threads.
 
     >>> from mmsdk.settings import Settings
@@ -67,6 +77,7 @@ class TextEncoder:
         self.model = model or DEFAULT_MODEL
         self.settings = settings
         self.truncated = 0
+        self._tokens = 0
         self._running = threading.Lock()
 
     @cached_property
@@ -98,14 +109,15 @@ class TextEncoder:
             return rows
         texts = [str(text).encode("utf-8", "replace").decode() for text in inputs]
         with self._running:
-            model, prompt = self._loaded, self._prompt(role)
-            lengths = self._lengths(texts, prompt)
-            half = self._precision if sum(lengths) >= _MANY else None
+            prompt = self._prompt(role)
+            ids, lengths = self._tokenized(texts, prompt)
+            self._tokens += sum(lengths)
+            way = self.way
 
             def run(batch: Sequence[int]) -> Vectors:
-                return _forward(model, [texts[position] for position in batch], prompt, half)
+                return way.run([texts[place] for place in batch], [ids[place] for place in batch], prompt)
 
-            for batch in packed(lengths, _budget(model.device)):
+            for batch in packed(lengths, _budget(self._loaded.device)):
                 rows[batch] = shrinking(run, batch, self.space)
         return rows
 
@@ -114,18 +126,19 @@ class TextEncoder:
         names = {"query": ("query",), "document": ("document", "passage")}[role]
         return next((prompts[name] for name in names if prompts.get(name)), None)
 
-    def _lengths(self, texts: list[str], prompt: str | None) -> list[int]:
-        """Count tokens, cut to what the model takes, and note how many texts are longer than that."""
+    def _tokenized(self, texts: list[str], prompt: str | None) -> tuple[list[list[int]], list[int]]:
+        """Give token ids and their counts, cut to what the model takes; note how many texts are longer than that."""
         from transformers import PreTrainedTokenizerBase
 
         tokenizer = self._loaded.tokenizer
         if not isinstance(tokenizer, PreTrainedTokenizerBase):
-            return [len(text) // 4 + 1 for text in texts]
-        whole = tokenizer([(prompt or "") + text for text in texts], verbose=False, return_attention_mask=False)
-        lengths = [len(ids) for ids in whole["input_ids"]]
-        most = self._loaded.max_seq_length or max(lengths)
-        self.truncated += sum(length > most for length in lengths)
-        return [min(length, most) for length in lengths]
+            return [[]] * len(texts), [len(text) // 4 + 1 for text in texts]
+        given = [prompt + text for text in texts] if prompt else texts
+        whole = tokenizer(given, verbose=False, return_attention_mask=False, return_token_type_ids=False)["input_ids"]
+        most = self._loaded.max_seq_length or max(map(len, whole))
+        self.truncated += sum(len(ids) > most for ids in whole)
+        cut = [ids if len(ids) <= most else ids[: most - 1] + ids[-1:] for ids in whole]
+        return cut, [len(ids) for ids in cut]
 
     @cached_property
     def _folder(self) -> Path:
@@ -148,36 +161,81 @@ class TextEncoder:
                 f"{self._folder} does not load as a sentence-transformers model with safetensors weights: {error}"
             ) from error
 
+    @property
+    def way(self) -> Way:
+        """How the model is run: in float32 until there was much to encode, then the fastest way of a trial."""
+        return self._fastest if self._tokens >= _MANY else self._exact
+
     @cached_property
-    def _precision(self) -> "torch.dtype | None":
-        """Give the lower precision to run in, if the hardware has one, vectors stay the same, and it is faster."""
-        half = native_half(self._loaded.device)
-        if half is None:
-            return None
-        exact = _forward(self._loaded, list(_PROBES), None, None)
-        quick = _forward(self._loaded, list(_PROBES), None, half)
-        faithful = float((exact * quick).sum(axis=1).min()) >= FAITHFUL
-        return half if faithful and self._seconds(half) < self._seconds(None) else None
+    def _library(self) -> Way:
+        return _by_library(self._loaded, None)
 
-    def _seconds(self, precision: "torch.dtype | None") -> float:
-        """Time a passage-sized batch: processors that list bfloat16 but have no unit for it are slower in it."""
-        times = []
-        for _ in range(3):
-            start = time.perf_counter()
-            _forward(self._loaded, [_PROBES[-1]] * 8, None, precision)
-            times.append(time.perf_counter() - start)
-        return min(times)
+    @cached_property
+    def _exact(self) -> Way:
+        """Run in float32: without padding if that gives what the library gives."""
+        pooling = self._pooling
+        if pooling is None:
+            return self._library
+        way = _unpadded(self._loaded, pooling, None)
+        return way if self._faithful(way) else self._library
+
+    @cached_property
+    def _fastest(self) -> Way:
+        half, pooling = native_half(self._loaded.device), self._pooling
+        ways = list({self._exact.name: self._exact, self._library.name: self._library}.values())
+        if half is not None:
+            quick = _by_library(self._loaded, half) if pooling is None else _unpadded(self._loaded, pooling, half)
+            ways += [quick] if self._faithful(quick) else []
+        if len(ways) == 1:
+            return ways[0]
+        ids, _ = self._tokenized([_PROBES[-1]], None)
+        return min(ways, key=lambda way: _seconds(way, [_PROBES[-1]] * 8, ids * 8))
+
+    @property
+    def _pooling(self) -> str | None:
+        """How ``Bert`` must pool to compute what the model does; ``None`` where it cannot."""
+        from mmsdk.encoders.bert import pooling_of
+
+        return pooling_of(list(self._loaded)) if self._loaded.device.type == "cpu" else None
+
+    def _faithful(self, way: Way) -> bool:
+        probes = list(_PROBES)
+        ids, _ = self._tokenized(probes, None)
+        cosines = (self._library.run(probes, ids, None) * way.run(probes, ids, None)).sum(axis=1)
+        return float(cosines.min()) >= FAITHFUL
 
 
-def _forward(model: "SentenceTransformer", texts: list[str], prompt: str | None, half: "torch.dtype | None") -> Vectors:
+def _unpadded(model: "SentenceTransformer", pooling: str, half: "torch.dtype | None") -> Way:
     import torch
 
-    features = model.preprocess(texts, prompt=prompt)
-    moved = {
-        name: value.to(model.device) if isinstance(value, torch.Tensor) else value for name, value in features.items()
-    }
-    with torch.inference_mode(), torch.autocast(model.device.type, dtype=half, enabled=half is not None):
-        return unit(model(moved)["sentence_embedding"])
+    from mmsdk.encoders.bert import Bert
+
+    bert = Bert(model[0].auto_model, pooling, half or torch.float32)
+    return Way(f"{half or torch.float32} without padding", lambda _, ids, __: unit(bert(ids)))
+
+
+def _by_library(model: "SentenceTransformer", half: "torch.dtype | None") -> Way:
+    import torch
+
+    def run(texts: list[str], _: list[list[int]], prompt: str | None) -> Vectors:
+        given = model.preprocess(texts, prompt=prompt)
+        moved = {
+            name: value.to(model.device) if isinstance(value, torch.Tensor) else value for name, value in given.items()
+        }
+        with torch.inference_mode(), torch.autocast(model.device.type, dtype=half, enabled=half is not None):
+            return unit(model(moved)["sentence_embedding"])
+
+    return Way(f"{half or torch.float32}", run)
+
+
+def _seconds(way: Way, texts: list[str], ids: list[list[int]]) -> float:
+    """Time a passage-sized batch: processors that list bfloat16 but have no unit for it are slower in it."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        way.run(texts, ids, None)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def _budget(device: "torch.device") -> int:
