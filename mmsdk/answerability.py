@@ -55,6 +55,7 @@ CLOSEST = 12
 """How many of the sentences nearest to the question are looked at closely."""
 
 _TITLE_END = re.compile(r"[.!。！;；]\s*[\"'”’)）]?$")
+_COLUMN = re.compile(r"(?:^|; )([^:;]{1,60}): (?=[^;]*\d)")  # in a row of a table, a column with a figure
 _ITEM = re.compile(r"^(?:[-*+•|>]|\d{1,3}[.)]\s)")
 
 
@@ -218,7 +219,7 @@ class _Close:
                     "missing_names_here": float(min(2, _missing(named, here))),
                     "absent": float(np.mean([term not in self.known for term in terms])),
                     "brief": 1 / len(terms),
-                    "kind_missing": float(kind is not None and not _gives(kind, sentence)),
+                    "kind_missing": float(kind is not None and not _gives(kind, sentence, terms)),
                     "missing_numbers": float(len(figures - lexicon.numbers(sentence.statement))),
                     "missing_names": float(_missing(named, around)),
                     "missing_specific": float(len(specific - lexicon.specific(sentence.text + sentence.context))),
@@ -226,10 +227,16 @@ class _Close:
             )
 
 
-def _gives(kind: kinds.Kind, sentence: Sentence) -> bool:
-    """Tell whether a sentence can give an answer of a kind; a bare figure has its unit in a title now and then."""
+def _gives(kind: kinds.Kind, sentence: Sentence, terms: Mapping[str, str]) -> bool:
+    """Tell whether a sentence can give an answer of a kind.
+
+    A bare figure has its unit in a title now and then, and in a row of a table under a column that the question names.
+    """
+    if kind.given.search(sentence.text):
+        return True
+    columns = {term for match in _COLUMN.finditer(sentence.text) for term in lexicon.surface(match.group(1))}
     figure = any(letter.isdigit() for letter in sentence.text)
-    return bool(kind.given.search(sentence.text) or (figure and kind.given.search(sentence.context)))
+    return figure and bool(kind.given.search(sentence.context) or columns & terms.keys())
 
 
 def _missing(names: set[str], there: Mapping[str, str]) -> int:

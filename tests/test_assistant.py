@@ -88,6 +88,17 @@ def test_an_llm_that_babbles_changes_nothing(lake: Collection, question: str, wa
     assert {decision["action"] for decision in answer.trace["decisions"]} <= {"replaced", "quoted"}  # type: ignore[index, union-attr]
 
 
+def test_a_bare_figure_answers_under_the_column_that_was_asked_for(tmp_path: Path) -> None:
+    table = tmp_path / "boats.csv"
+    table.write_text("Boat,One day,Deposit,Length\nRaft,42,200,5\nKayak with a paddle,30,120,4\n", "utf-8")
+    with Collection.open(tmp_path / "collection", create=True) as boats:
+        boats.add(table)
+        llm = Echo(replies=["It depends."])
+        answer = sound(assistant(boats, llm).ask("What is the deposit for the kayak?"))
+        assert "Deposit: 120" in answer.text
+        assert assistant(boats, llm).ask("How much does the kayak weigh?").status == "not_in_sources"
+
+
 def test_a_supported_sentence_is_kept_in_its_own_words(lake: Collection) -> None:
     answer = sound(
         assistant(lake, Echo(replies=["A pedal boat costs 18 euros an hour [1]."])).ask(
