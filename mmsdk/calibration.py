@@ -31,6 +31,8 @@ SPREAD = (0.257, 0.061)
 """Median and standard deviation of what texts and pictures that have nothing to do with each other score."""
 SHARPNESS = 10.0
 """Weight of a text's score in the logit before pairs are seen; on the development set it becomes 10."""
+PRECISION = 1.0
+"""How firmly what was known before pairs holds: the inverse variance of every weight of the logit."""
 Floats = NDArray[np.float64]
 Key = tuple[str, Modality, Modality]
 Pairs = Iterable[tuple[Content, str | Iterable[str]]]
@@ -146,7 +148,7 @@ def _fit(group: Sequence[Question], weights: Sequence[float], scales: Scales) ->
     data = [(*_features(question, keys, scales), weight) for question, weight in zip(group, weights, strict=True)]
     found = prior.copy()
     for _ in range(100):
-        slope, curve = prior - found, np.eye(len(prior))
+        slope, curve = PRECISION * (prior - found), PRECISION * np.eye(len(prior))
         for features, relevant, weight in data:
             logits = features @ found
             chances = np.exp(logits - logits.max())

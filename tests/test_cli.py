@@ -120,6 +120,23 @@ def test_search_for_people_names_source_and_place(run: Run, shop: Path) -> None:
     assert re.search(r"^ 1\. \d\.\d{3}  .*退换货政策\.md, characters \d+-\d+$", done.out, re.MULTILINE)
 
 
+def test_search_chooses_reranks_and_explains(run: Run, shop: Path) -> None:
+    options = ("--quota", '{"image": 2}', "--diversity", "0.2", "--collapse", "0.97")
+    hits = run("search", shop, "How long can I return an item?", "-k", "4", *options, "--explain", "--json").json
+    assert [hit["modality"] for hit in hits].count("image") >= 2
+    for hit in hits:
+        why = hit["explanation"]
+        assert abs(sum(found["amount"] for found in why["contributions"]) - why["fused"]) < 1e-9
+    shown = run("search", shop, "How long can I return an item?", "-k", "1", "--rerank", "cross", "--explain").out
+    assert re.search(r"by CrossScorer; before it rank \d+, score 0\.\d+", shown)
+    assert re.search(r"0\.\d+ = 0\.75 x 0\.\d+ \(text:all-MiniLM-L6-v2: cosine", shown)
+    assert "matched words: " in shown
+    wrong = run("search", shop, "tent", "--quota", '{"video": 1}')
+    assert wrong.code == 6
+    assert "'video'" in wrong.err
+    assert run("search", shop, "tent", "--rerank", "nothing").code != 0
+
+
 def test_a_picture_and_a_recording_are_questions_too(run: Run, shop: Path) -> None:
     picture = run("search", shop, "--image", DATA / "pictures" / "store-map.png", "-k", "1", "--json").json
     assert picture[0]["source"].endswith("store-map.png")

@@ -21,7 +21,7 @@ def test_contributions_add_up_over_texts_pictures_and_recordings(bundled: Runtim
         update={"retrieval": Settings().retrieval.model_copy(update={"fusion": method})}
     )
     with Collection.open(tmp_path, True, bundled.encoders(), settings=settings) as shop:
-        shop.add([SHOP / "data" / "faq.md", *sorted((SHOP / "data").glob("*.png"))[:2]])
+        shop.add([SHOP / "data" / "faq.md", *sorted((SHOP / "data" / "pictures").glob("*.png"))[:2]])
         picture = load(SHOP / "questions" / "picture-question.png")
         for query in ("How do I return a tent?", picture, [picture, "Which tents are waterproof?"]):
             hits = shop.search(query, 6, where={"modality": {"$in": ["text", "image"]}})

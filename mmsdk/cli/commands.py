@@ -20,6 +20,7 @@ from mmsdk.errors import CorruptionError, InputError, InvalidFilterError, Unsupp
 
 if TYPE_CHECKING:
     from mmsdk.collection import Collection
+    from mmsdk.rerank import Reranker
     from mmsdk.runtime import Runtime
     from mmsdk.types import Query
 
@@ -112,13 +113,34 @@ def search(
     where: Where = None,
     image: Picture = None,
     audio: Recording = None,
+    diversity: Annotated[float, typer.Option(min=0, max=1, help="Weigh unlikeness to better hits.")] = 0.0,
+    quota: Annotated[
+        str | None, typer.Option(metavar="JSON", help="""At least so many hits, for example '{"image": 2}'.""")
+    ] = None,
+    collapse: Annotated[
+        float | None, typer.Option(max=1, help="Leave out what is this near to a better hit, for example 0.97.")
+    ] = None,
+    rerank: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Order 50 hits anew: by a scorer such as cross, or by llm.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why each hit was found.")] = False,
     json: Json = False,
 ) -> None:
     """Find the passages, pictures and recordings nearest to a text, a picture or a recording."""
+    from mmsdk.explain import explain as explained
+
     query, condition = _query(text, image, audio), _where(where)
+    options: Any = {"diversity": diversity, "quota": _object(quota, "--quota"), "collapse": collapse}
     with _opened(collection) as opened:
-        hits = opened.search(query, k, where=condition)
-    output.show([hit.to_json() for hit in hits], json, lambda: output.hit_lines(hits))
+        try:
+            if rerank is None:
+                hits = opened.search(query, k, condition, **options)
+            else:
+                hits = _reranker(opened, rerank, options).retrieve(query, k, where=condition)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+    shapes = [hit.to_json() | ({"explanation": explained(hit).to_json()} if explain else {}) for hit in hits]
+    output.show(shapes, json, lambda: output.hit_lines(hits, explained if explain else None))
 
 
 @app.command()
@@ -333,6 +355,18 @@ def _query(text: str | None, image: Path | None, audio: Path | None) -> "Query":
     if not parts:
         raise InputError("there is no question: give a text, --image FILE or --audio FILE")
     return parts[0] if len(parts) == 1 else parts
+
+
+def _reranker(collection: "Collection", name: str, options: Any) -> "Reranker":
+    """Wrap a collection in a scorer of the registry, or in the judgement of the settings' LLM."""
+    from mmsdk import llms
+    from mmsdk.rerank import CrossScorer, JudgeScorer, Reranker
+
+    settings = collection.settings
+    if name == "llm":
+        return Reranker(collection.retriever(**options), JudgeScorer(llms.build(settings)))
+    encoder: Any = registry.create("scorers", name, pins=settings.pins, settings=settings)
+    return Reranker(collection.retriever(**options), CrossScorer(encoder))
 
 
 def _object(text: str | None, option: str, error: type[InputError] = InputError) -> dict[str, Any] | None:

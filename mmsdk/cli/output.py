@@ -116,14 +116,16 @@ def report_lines(report: "AddReport") -> None:
         warn(f"failed: {failure.source} ({failure.stage}, {failure.code}): {' '.join(failure.reason.split())}")
 
 
-def hit_lines(hits: "Sequence[Hit]") -> None:
-    """Print hits, best first."""
+def hit_lines(hits: "Sequence[Hit]", explained: "Callable[[Hit], object] | None" = None) -> None:
+    """Print hits, best first, with what ``explained`` says of each."""
     if not hits:
         say("nothing found")
     for rank, hit in enumerate(hits, 1):
         chunk = hit.chunk
         say(f"{rank:2}. {hit.score:.3f}  {chunk.source}, {chunk.locator}", "bold")
         say(f"    {_short(chunk.text) or f'[{chunk.modality}]'}")
+        if explained is not None:
+            say("\n".join(f"      {line}" for line in str(explained(hit)).splitlines()))
 
 
 def answer_lines(answer: "Answer") -> None:
