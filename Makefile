@@ -54,6 +54,8 @@ bench: install
 	$(BIN)/python -m benchmarks.speech_wer
 	$(BIN)/python -m benchmarks.encode_throughput
 	$(BIN)/python -m benchmarks.risk_coverage
+	$(BIN)/python -m benchmarks.scale --plot docs/plots
+	$(BIN)/python -m benchmarks.filters
 	$(BIN)/python -m benchmarks.faults cost flips log crashes errors kills crowd
 
 docs: install
