@@ -147,9 +147,7 @@ class LocalStore(Closing):
                 view.search(vectors, k, among=among, read=partial(reading.vectors_at, connection, view.shelf))
                 for view in views
             ]
-            found = (
-                [merged(parts, k) for parts in zip(*lists, strict=True)] if lists else [merged((), k) for _ in vectors]
-            )
+            found = [merged(parts, k) for parts in zip(*lists, strict=True)] or [merged((), k) for _ in vectors]
             names = reading.names(connection, [number for numbers, _ in found for number in numbers.tolist()])
         for view in views:
             self._builds.consider(view, can_build=self._truth.writable)
