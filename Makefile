@@ -53,6 +53,7 @@ bench: install
 	$(BIN)/python -m benchmarks.zero_shot_images
 	$(BIN)/python -m benchmarks.speech_wer
 	$(BIN)/python -m benchmarks.encode_throughput
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks.exact_search
 	$(BIN)/python -m benchmarks.risk_coverage
 	$(BIN)/python -m benchmarks.scale --plot docs/plots
 	$(BIN)/python -m benchmarks.filters
