@@ -20,12 +20,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsdk import kinds, lexicon
+from mmsdk import characters, kinds, lexicon
 from mmsdk.chunking import sentences
 from mmsdk.protocols import Encoder, PairScorer
 from mmsdk.types import Hit, Vectors
 
-CHINESE = (
+ENGLISH = (
+    "cross",
+    "cross_margin",
+    "missing_numbers",
+    "missing_names",
     "context_cosine",
     "bare_cosine",
     "margin",
@@ -38,13 +42,13 @@ CHINESE = (
     "absent",
     "brief",
 )
-"""What the model weighs: cosines of the sentence in its context and alone, how far it is above the second and
-above the mean of its rivals, how well the question's words are covered by the sentence and by the passage, the
-worst covered word, the share found word for word, named things not in the sentence, the share of words found
-nowhere, and one over the number of words."""
-ENGLISH = ("cross", "cross_margin", "missing_numbers", "missing_names", *CHINESE)
-"""What it weighs for English: also the cross-encoder's score, how far it is above that of the best other, numbers of
-the question that stand neither in the sentence nor in its context, and named things that stand nowhere near."""
+"""What the model weighs for English: the cross-encoder's score, how far it is above that of the best other, numbers of
+the question that stand neither in the sentence nor in its context, named things that stand nowhere near; cosines of the
+sentence in its context and alone, how far it is above the second and the mean of its rivals, how well the question's
+words are covered by the sentence and by the passage, the worst covered word, the share found word for word, named
+things not in the sentence, the share of words found nowhere, and one over the number of words."""
+CHINESE = (*characters.FEATURES, "missing_numbers")
+"""What it weighs for Chinese, which the models do not read."""
 SYNONYM = 0.9
 """How near two words are that the list of synonyms names together; the same word is 1."""
 LETTERS = 0.8
@@ -149,10 +153,12 @@ def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder, scorer: PairSc
     terms = lexicon.surface(question)
     if not pool or not terms:
         return []
-    close = _Close(question, pool, encoder, scorer)
-    table_ = table()["chinese" if lexicon.is_cjk(question) else "english"]
+    chinese = lexicon.is_cjk(question)
+    found = _in_characters(question, pool) if chinese else _Close(question, pool, encoder, scorer).described(terms)
+    table_, checked = table()["chinese" if chinese else "english"], _Checks(question, terms)
     candidates = []
-    for sentence, features in close.described(terms):
+    for sentence, described in found:
+        features = described | checked.of(sentence)
         logit = table_["bias"] + sum(weight * features[name] for name, weight in table_["weights"].items())
         vetoed = any(features[name] > 0 for name in VETOES)
         candidates.append(Candidate(sentence, 0.0 if vetoed else 1 / (1 + float(np.exp(-logit))), features))
@@ -181,9 +187,7 @@ class _Close:
         order = np.argsort(-np.maximum(bare, context), kind="stable")[:CLOSEST]
         self.pool = [pool[position] for position in order]
         self.bare, self.context = bare[order], context[order]
-        read = not lexicon.is_cjk(question)  # the scorer knows English
-        pairs = [(question, sentence.statement) for sentence in self.pool] if read else []
-        self.cross = scorer.score(pairs) if read else np.zeros(len(self.pool), np.float32)
+        self.cross = scorer.score([(question, sentence.statement) for sentence in self.pool])
 
     def _cosines(self, texts: Sequence[str]) -> NDArray[np.float32]:
         unique = list(dict.fromkeys([self.question, *texts]))
@@ -195,8 +199,7 @@ class _Close:
         near = _Synonyms(terms, [s.context + " " + s.hit.chunk.text for s in self.pool], self.encoder)
         rarity = np.array([np.log((self.size + 1) / (self.frequency.get(term, 0) + 0.5)) + 0.1 for term in terms])
         rarity = np.clip(rarity, 0.1, None)
-        kind, figures = kinds.wanted(self.question), lexicon.numbers(self.question)
-        named, specific = lexicon.names(self.question), lexicon.specific(self.question, spans=False)
+        named = lexicon.names(self.question)
         nearest = np.maximum(self.bare, self.context)
         for position, sentence in enumerate(self.pool):
             here = lexicon.surface(f"{sentence.text}\n{sentence.context}")
@@ -219,24 +222,46 @@ class _Close:
                     "missing_names_here": float(min(2, _missing(named, here))),
                     "absent": float(np.mean([term not in self.known for term in terms])),
                     "brief": 1 / len(terms),
-                    "kind_missing": float(kind is not None and not _gives(kind, sentence, terms)),
-                    "missing_numbers": float(len(figures - lexicon.numbers(sentence.statement))),
                     "missing_names": float(_missing(named, around)),
-                    "missing_specific": float(len(specific - lexicon.specific(sentence.text + sentence.context))),
                 },
             )
 
 
-def _gives(kind: kinds.Kind, sentence: Sentence, terms: Mapping[str, str]) -> bool:
-    """Tell whether a sentence can give an answer of a kind.
+def _in_characters(question: str, pool: Sequence[Sentence]) -> Iterator[tuple[Sentence, dict[str, float]]]:
+    """Describe the sentences that share most with a Chinese question."""
+    found = characters.described(question, [s.text for s in pool], [s.statement for s in pool])
+    order = np.argsort([-one["letters"] - one["pairs"] for one in found], kind="stable")[:CLOSEST]
+    yield from ((pool[position], found[position]) for position in order)
 
-    A bare figure has its unit in a title now and then, and in a row of a table under a column that the question names.
-    """
-    if kind.given.search(sentence.text):
-        return True
-    columns = {term for match in _COLUMN.finditer(sentence.text) for term in lexicon.surface(match.group(1))}
-    figure = any(letter.isdigit() for letter in sentence.text)
-    return figure and bool(kind.given.search(sentence.context) or columns & terms.keys())
+
+class _Checks:
+    """Look for the kind of answer, the days and colours, and the numbers that a question names, in any language."""
+
+    def __init__(self, question: str, terms: Mapping[str, str]) -> None:
+        self.terms = terms
+        self.kind, self.numbers = kinds.wanted(question), lexicon.numbers(question)
+        self.specific = lexicon.specific(question, spans=False)
+
+    def of(self, sentence: Sentence) -> dict[str, float]:
+        """Give the vetoes, and how many of the question's numbers are missing."""
+        statement = sentence.statement
+        return {
+            "kind_missing": float(self.kind is not None and not self._given(self.kind, sentence)),
+            "missing_specific": float(len(self.specific - lexicon.specific(statement))),
+            "missing_numbers": float(len(self.numbers - lexicon.numbers(statement))),
+        }
+
+    def _given(self, kind: kinds.Kind, sentence: Sentence) -> bool:
+        """Tell whether a sentence can give an answer of a kind.
+
+        A bare figure has its unit in a title now and then, and in a row of a table under a column that the question
+        names.
+        """
+        if kind.given.search(sentence.text):
+            return True
+        columns = {term for match in _COLUMN.finditer(sentence.text) for term in lexicon.surface(match.group(1))}
+        figure = any(letter.isdigit() for letter in sentence.text)
+        return figure and bool(kind.given.search(sentence.context) or columns & self.terms.keys())
 
 
 def _missing(names: set[str], there: Mapping[str, str]) -> int:
