@@ -42,7 +42,7 @@ def test_a_machine_that_stops_leaves_the_state_before_or_after() -> None:
 
 
 def test_the_harness_of_crashes_sees_what_was_not_flushed() -> None:
-    assert any("lost" in one or "gone" in one for one in _ran("crashes", "lossy", 40)["wrong"])
+    assert len(_ran("crashes", "lossy", 40)["wrong"]) > 3
 
 
 def test_a_failing_disk_leaves_the_state_before_or_after() -> None:
