@@ -26,8 +26,8 @@ DOCS = Path(__file__).parent
 HOUSE = DOCS.parent / "mmsdk"
 MODULES = (
     *("types", "settings", "errors", "registry", "loaders", "chunking", "encoders", "recognizers", "llms"),
-    *("filters", "collection", "rerank", "explain", "assistant", "guard", "entities", "evaluation", "weights"),
-    *("database", "report", "langchain"),
+    *("filters", "collection", "rerank", "explain", "assistant", "guard", "heads", "entities", "evaluation"),
+    *("weights", "database", "report", "langchain"),
     *("langchain.embeddings", "langchain.vectorstore", "langchain.retriever", "langchain.tools"),
     *("runtime", "plugin", "app", "testing"),
 )
