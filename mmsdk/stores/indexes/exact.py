@@ -105,7 +105,7 @@ class ExactIndex:
         size = len(self) if rows is None else len(rows)
         if self._codes is None or size <= max(k, _SMALL):
             chosen = self._live() if rows is None else rows
-            return [ranked(self._numbers[chosen], row, k) for row in queries @ self._vectors[chosen].T]
+            return [ranked(self._numbers[chosen], row, k) for row in products(queries, self._vectors[chosen])]
         found = self._codes.candidates(queries, k, among=rows, but=self._dead)
         return [self._compared(query, near, k) for query, near in zip(queries, found, strict=True)]
 
@@ -146,6 +146,13 @@ class ExactIndex:
     def _compared(self, query: Vectors, rows: Numbers, k: int) -> Found:
         cosines: NDArray[np.float32] = np.einsum("rd,d->r", self._vectors[rows], query)
         return ranked(self._numbers[rows], cosines, k)
+
+
+def products(queries: Vectors, vectors: Vectors) -> Vectors:
+    """Give the cosines, ``[queries, rows]``; of one query without BLAS, whose threads wait longer for each other."""
+    if len(queries) == 1:
+        return np.asarray(np.einsum("rd,d->r", vectors, queries[0])[None])
+    return queries @ vectors.T
 
 
 def ranked(numbers: Numbers, cosines: NDArray[np.float32], k: int) -> Found:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsdk.errors import CorruptionError, SettingsError
-from mmsdk.stores.indexes.exact import Found, Numbers, merged, ranked
+from mmsdk.stores.indexes.exact import Found, Numbers, merged, products, ranked
 from mmsdk.stores.indexes.gpu import GpuCopy, widened
 from mmsdk.stores.indexes.kinds import EXACT
 from mmsdk.types import Vectors
@@ -29,6 +29,8 @@ Fetch = Callable[[Numbers], Vectors]
 """Give the true vectors at positions."""
 FEW = 4096
 """Up to so many allowed rows are always compared one by one: exact whatever the kind."""
+_AT_ONCE = 1000
+"""FAISS gives more rows back by threads, which wait longer for each other than that takes on a busy machine."""
 _NEIGHBOURS = 10
 _HELD_OUT = 256
 _WIDEST = 32
@@ -136,9 +138,9 @@ class FaissIndex:
         """Compare with every allowed row, a block at a time."""
         lists: list[list[Found]] = [[] for _ in queries]
         give = self._given_back(fetch)
-        for start in range(0, allowed.count, 1 << 16):
-            positions = allowed.positions[start : start + (1 << 16)]
-            for parts, row in zip(lists, queries @ give(positions).T, strict=True):
+        for start in range(0, allowed.count, _AT_ONCE):
+            positions = allowed.positions[start : start + _AT_ONCE]
+            for parts, row in zip(lists, products(queries, give(positions)), strict=True):
                 parts.append(ranked(positions, row, k))
         return [merged(parts, k) for parts in lists]
 
