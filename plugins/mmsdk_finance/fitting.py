@@ -1,0 +1,118 @@
+"""Train the adapters of the reader on marked sentences. Knows nothing of where sentences and labels come from."""
+
+import logging
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mmsdk_finance.reader import Network, Reader
+
+_LOG = logging.getLogger(__name__)
+_SMOOTHING, _CLIP, _WARM = 0.05, 1.0, 0.06
+_NAMES = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "mixed": "attention.output.dense",
+    "mixed_norm": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "norm": "output.LayerNorm",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Say how adapters are trained: their ``rank``, layers left as they are from below, and the usual numbers."""
+
+    epochs: int = 2
+    rate: float = 1e-3
+    rank: int = 32
+    frozen: int = 2
+    dropout: float = 0.1
+    batch: int = 32
+    seed: int = 0
+
+
+def trained(reader: Reader, texts: Sequence[Sequence[str]], labels: Sequence[int], *, plan: Plan) -> Network:
+    """Train on texts, each given in one or more ways of marking it; every epoch takes one of them by chance.
+
+    The first way is taken four times in five.
+    """
+    torch.manual_seed(plan.seed)
+    chance = random.Random(plan.seed)  # noqa: S311
+    network = Network(
+        reader.source, max(labels) + 1, kind=reader.kind, rank=plan.rank, frozen=plan.frozen, dropout=plan.dropout
+    ).to(reader.device)
+    optimizer, shares = _optimizer(network)
+    ways = [reader.tokens(ways) for ways in texts]
+    total, step, start = plan.epochs * -(-len(ways) // plan.batch), 0, time.monotonic()
+    network.train()
+    for epoch in range(plan.epochs):
+        rows = [way[0] if len(way) == 1 or chance.random() < 0.8 else chance.choice(way[1:]) for way in ways]
+        lost = 0.0
+        for batch in _batches(rows, plan.batch, chance):
+            for group, share in zip(optimizer.param_groups, shares, strict=True):
+                group["lr"] = plan.rate * share * min((step + 1) / (_WARM * total), 1) * (1 - step / total)
+            logits = network(*reader.tensors([rows[n] for n in batch]))
+            lost += _stepped(network, optimizer, logits, torch.tensor([labels[n] for n in batch], device=reader.device))
+            step += 1
+            if step % 50 == 0:
+                _LOG.info("step %d of %d, %.0f s", step, total, time.monotonic() - start)
+        _LOG.info("epoch %d, loss %.4f, %.0f s", epoch + 1, lost * plan.epochs / total, time.monotonic() - start)
+    return network.eval()
+
+
+def save(network: Network, file: Path) -> None:
+    """Write what was trained as safetensors in float16, in BERT's names, for ``Reader``."""
+    save_file({_named(name): value for name, value in _changes(network)}, str(file))
+
+
+def _optimizer(network: Network) -> tuple[torch.optim.Optimizer, list[float]]:
+    """Give the optimizer and the share of the learning rate of each of its groups: adapters, small parts, head."""
+    groups: list[list[nn.Parameter]] = [[], [], []]
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            groups[2 if name.startswith("head.") else 0 if name.endswith((".A", ".B")) else 1].append(parameter)
+    return torch.optim.AdamW([{"params": group} for group in groups], lr=1.0, weight_decay=0.01), [1.0, 0.3, 2.0]
+
+
+def _stepped(network: Network, optimizer: torch.optim.Optimizer, logits: Tensor, labels: Tensor) -> float:
+    loss = functional.cross_entropy(logits, labels, label_smoothing=_SMOOTHING)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_([p for p in network.parameters() if p.requires_grad], _CLIP)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _batches(rows: Sequence[Sequence[int]], size: int, chance: random.Random) -> Iterator[list[int]]:
+    """Give batches of rows of like length, in random order."""
+    order = list(range(len(rows)))
+    chance.shuffle(order)
+    found = []
+    for start in range(0, len(order), size * 16):
+        near = sorted(order[start : start + size * 16], key=lambda n: len(rows[n]))
+        found += [near[n : n + size] for n in range(0, len(near), size)]
+    chance.shuffle(found)
+    yield from found
+
+
+def _changes(network: Network) -> Iterator[tuple[str, Tensor]]:
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            yield name, parameter.detach().half().cpu().contiguous()
+
+
+def _named(name: str) -> str:
+    if not name.startswith("layers."):
+        return name
+    _, number, part, kind = name.split(".")
+    return f"encoder.layer.{number}.{_NAMES[part]}.{kind}"

@@ -1,0 +1,226 @@
+"""Sentiment by entity, with the bundled weights on headlines whose meaning is plain; and training on a user's CSV."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmsdk import weights
+from mmsdk.errors import InputError, WeightsError
+from mmsdk.recognizers.devices import without_bars
+from mmsdk.settings import Settings
+from mmsdk_finance.fitting import Plan, save, trained
+from mmsdk_finance.marking import LONGEST, OTHER, TARGET, marked
+from mmsdk_finance.reader import BODY, Network, Reader
+from mmsdk_finance.sentiment import LABELS, EntitySentiment, SentimentModel, score_text, score_texts
+from mmsdk_finance.train import main, read
+from mmsdk_finance.wording import events, flags, turns
+
+HEADLINES = [
+    ("Acme Motors shares surge 8% on record quarterly profit", {"Acme Motors": "positive"}),
+    (
+        "Acme Motors slumps as profit misses estimates, Bolt Steel rallies",
+        {"Acme Motors": "negative", "Bolt Steel": "positive"},
+    ),
+    ("Bolt Steel gains, Acme Motors falls in weak trade", {"Acme Motors": "negative", "Bolt Steel": "positive"}),
+    ("Acme Motors to hold annual meeting on June 12", {"Acme Motors": "neutral"}),
+    ("Acme Motors net loss widens in Q2 on higher costs", {"Acme Motors": "negative"}),
+    ("Acme Motors Q2 net loss narrows sharply", {"Acme Motors": "positive"}),
+    ("Broker downgrades Acme Motors", {"Acme Motors": "negative"}),
+    ("Acme Motors wins Rs 500 crore order from Bolt Steel", {"Acme Motors": "positive"}),
+    ("Court fines Acme Motors for fraud", {"Acme Motors": "negative"}),
+    ("Acme Motors fails to recover, ends 3% lower", {"Acme Motors": "negative"}),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), HEADLINES, ids=[text[:30] for text, _ in HEADLINES])
+def test_headlines_with_a_plain_meaning(text: str, expected: dict[str, str]) -> None:
+    assert {found.entity: found.label for found in score_text(text, list(expected))} == expected
+
+
+@pytest.mark.xfail(strict=True, reason="a known miss, named in docs/finance-model.md: Bolt Steel comes out neutral")
+def test_two_ratings_in_one_headline() -> None:
+    found = score_text("Broker downgrades Acme Motors, upgrades Bolt Steel", ["Acme Motors", "Bolt Steel"])
+    assert [each.label for each in found] == ["negative", "positive"]
+
+
+def test_results_have_probabilities_and_evidence() -> None:
+    text = "Markets were calm. Acme Motors may cut its dividend after a lawsuit, analysts said."
+    found = score_text(text, ["Acme Motors"])[0]
+    assert set(found.probabilities) == set(LABELS)
+    assert sum(found.probabilities.values()) == pytest.approx(1)
+    assert found.probabilities[found.label] == max(found.probabilities.values())
+    assert -1 <= found.score <= 1
+    quoted = found.evidence[0]
+    assert quoted.sentence == text[quoted.start : quoted.stop] == text[19:]
+    assert quoted.words
+    assert all(word in quoted.sentence.casefold() for words in quoted.words for word in words.split())
+    assert "hedged" in quoted.flags
+    assert {"dividend", "lawsuit"} <= set(quoted.events)
+
+
+def test_an_absent_entity_is_neutral_without_evidence_and_order_is_kept() -> None:
+    found = score_text("Acme soars", ["Bolt", "Acme", "me"])
+    assert [(each.entity, each.label, bool(each.evidence), each.status) for each in found] == [
+        ("Bolt", "neutral", False, "absent"),
+        ("Acme", "positive", True, "scored"),
+        ("me", "neutral", False, "absent"),
+    ]
+
+
+def test_a_name_does_not_matter_and_legal_forms_are_left_out() -> None:
+    one, other = score_texts(["Acme profit rises 10%", "Bolt Ltd profit rises 10%"], [["Acme Inc"], ["Bolt Ltd"]])
+    assert one[0].probabilities == pytest.approx(other[0].probabilities)
+
+
+def test_batches_equal_single_texts() -> None:
+    texts = [text for text, _ in HEADLINES]
+    names = [list(expected) for _, expected in HEADLINES]
+    together = score_texts(texts, names)
+    for text, entities, found in zip(texts, names, together, strict=True):
+        for alone, batched in zip(score_text(text, entities), found, strict=True):
+            assert alone.probabilities == pytest.approx(batched.probabilities, abs=0.02)  # bfloat16 rounds
+
+
+def test_a_document_rolls_up_its_sentences() -> None:
+    text = "Acme profit hits a record. It also raised its forecast. Bolt Steel slumped on weak demand. All is well."
+    acme, bolt = score_text(text, ["Acme", "Bolt Steel"])
+    assert (acme.label, bolt.label) == ("positive", "negative")
+    assert sorted(each.sentence for each in acme.evidence) == [
+        "Acme profit hits a record.",
+        "It also raised its forecast.",
+    ]
+    assert [each.sentence for each in bolt.evidence] == ["Bolt Steel slumped on weak demand."]
+
+
+def test_the_whole_text_is_read_for_an_empty_name() -> None:
+    assert score_text("Profit plunges and shares crash", [""])[0].label == "negative"
+
+
+def test_text_in_a_script_the_model_does_not_read_is_said_to_be_so() -> None:
+    for text, name in (("北辰科技净利润大涨", "北辰科技"), ("Акции Газпром упали", "Газпром")):
+        found = score_text(text, [name])[0]
+        assert (found.label, found.status, found.evidence) == ("neutral", "language", ())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "   ", "!!! 🚀🚀", "[MASK] [unused5] Acme \x01\x02\x00", "Acme " * 3000, "Acme\n\nAcme"]
+)
+def test_odd_texts_have_a_result(text: str) -> None:
+    found = score_text(text, ["Acme", ""])
+    assert [type(each) for each in found] == [EntitySentiment] * 2
+
+
+def test_bad_calls_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 texts need a list of entities each, these are 1"):
+        score_texts(["a", "b"], [["a"]])
+    with pytest.raises(TypeError, match="put the one text into a list"):
+        score_texts("a", [["a"]])
+    with pytest.raises(WeightsError, match="holds no sentiment model"):
+        SentimentModel(tmp_path).score_texts(["a"], [["a"]])
+
+
+def test_turns_flags_and_events_by_rule() -> None:
+    assert turns("profit falls less than feared") == ("good_falls", "softened")
+    assert turns("亏损收窄") == ("bad_falls",)
+    assert turns("denies its margins are falling") == ("not_good_falls",)
+    assert turns("misses Street estimates") == ("miss",)
+    assert flags("Acme may not raise its dividend next year") == ("negated", "hedged", "forward")
+    assert events("北辰科技董事长辞职") == ("management",)
+    assert events("Acme to merge with Bolt; CEO resigns") == ("merger", "management")
+    assert turns("holds a meeting") == flags("holds a meeting") == events("picnic") == ()
+
+
+def test_marks_and_views() -> None:
+    long = "word " * 100 + "Acme falls " + "word " * 100
+    found = marked(long, [(500, 504)], [(0, 4)])
+    assert len(found.text.split()) == LONGEST
+    assert TARGET in found.text
+    assert OTHER not in found.text
+    assert TARGET in found.clause
+    assert found.window.split()[4:6] == [TARGET, "falls"]
+
+
+def test_training_on_a_users_chinese_csv(tmp_path: Path) -> None:
+    rows = [
+        (f"{name}{word}", name, label)
+        for name in ("北辰科技", "星河银行", "海蓝能源", "东岭药业")
+        for word, label in (
+            ("净利润大涨", "positive"),
+            ("股价涨停", "positive"),
+            ("遭立案调查", "negative"),
+            ("亏损扩大", "negative"),
+            ("召开股东大会", "neutral"),
+            ("发布公告", "neutral"),
+        )
+    ]
+    with (tmp_path / "zh.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "entity", "label"), *rows])
+    assert main(["--data", str(tmp_path / "zh.csv"), "--out", str(tmp_path / "zh"), "--folds", "3"]) == 0
+    model = SentimentModel(tmp_path / "zh")
+    assert model.description["reader"] is False
+    up, down = model.score_texts(["云山股份净利润大涨，月湖集团亏损扩大"], [["云山股份", "月湖集团"]])[0]
+    assert (up.label, down.label) == ("positive", "negative")
+    assert model.score_texts(["Acme soars"], [["Acme"]])[0][0].status == "language"
+
+
+def test_data_is_checked_line_by_line(tmp_path: Path) -> None:
+    file = tmp_path / "bad.csv"
+    for written, said in (
+        ("text,entity,label\na b,a,great\n", "line 2: the label must be one of negative, neutral, positive"),
+        ("text,entity,label\n,a,neutral\n", "line 2 has no text"),
+        ("text,label\na,neutral\n", "needs the columns text, entity and label"),
+        ("", "no rows"),
+    ):
+        file.write_text(written, "utf-8")
+        with pytest.raises(InputError, match=said):
+            read(file)
+    assert main(["--data", str(file), "--out", str(tmp_path / "out")]) != 0
+
+
+def test_equal_texts_share_a_group_and_ways_never_hold_the_name(tmp_path: Path) -> None:
+    file = tmp_path / "some.csv"
+    file.write_text(
+        "text,entity,label\nAcme  up,Acme,positive\nACME UP,Acme,positive\nBolt down,Bolt,negative\n", "utf-8"
+    )
+    cases = read(file)
+    assert [(case.group, case.entity) for case in cases] == [(0, "Acme"), (1, "Bolt")]
+    assert all("Acme" not in way.text for way in cases[0].ways[:2])
+
+
+def test_the_network_is_that_of_transformers() -> None:
+    from transformers import BertModel
+
+    reader = Reader(None, settings=Settings.load())
+    network = Network(reader.source, 3, kind=torch.float32).eval()
+    folder = weights.resolve(BODY, settings=Settings.load())
+    rows = reader.tokens([f"{TARGET} rises as {OTHER} falls", f"{TARGET} up", "no target at all"])
+    ids, there, target = reader.tensors(rows)
+    with torch.inference_mode(), without_bars():
+        state = BertModel.from_pretrained(folder, add_pooling_layer=False)(ids, there.long()).last_hidden_state
+        mean = torch.stack([row[real].mean(dim=0) for row, real in zip(state, there, strict=True)])
+        aimed = torch.stack([state[0][target[0]].mean(dim=0), state[1][target[1]].mean(dim=0), mean[2]])
+        assert torch.allclose(network(ids, there, target), network.head(torch.cat([mean, aimed], dim=1)), atol=1e-4)
+
+
+def test_adapters_train_and_come_back_from_their_file(tmp_path: Path) -> None:
+    reader = Reader(None, settings=Settings.load())
+    texts = [[f"{TARGET} rises"], [f"{TARGET} falls"], [f"{TARGET} meets"]] * 8
+    labels = [2, 0, 1] * 8
+    network = trained(reader, texts, labels, plan=Plan(epochs=4, rank=4, batch=8))
+    save(network, tmp_path / "some.safetensors")
+    marks = [ways[0] for ways in texts[:3]]
+    again = Reader(tmp_path / "some.safetensors", settings=Settings.load())
+    assert again.logits(marks).argmax(axis=1).tolist() == labels[:3]
+    assert np.allclose(again.logits(marks), reader.logits(marks, network=network), atol=0.1)  # float16, bfloat16
+
+
+def test_the_bundled_model_says_what_it_is() -> None:
+    description = SentimentModel(settings=Settings.load()).description
+    assert description["scripts"] == ["latin"]
+    assert np.array(description["stack"]).shape[1] == 3
+    assert float(description["held_out"]["ece"].split()[0]) <= 0.05
+    assert json.dumps(description)
