@@ -27,12 +27,10 @@ from mmsdk.types import Hit, Vectors
 
 ENGLISH = (
     "cross",
-    "cross_margin",
     "missing_numbers",
     "missing_names",
     "context_cosine",
     "bare_cosine",
-    "margin",
     "above",
     "cover",
     "cover_passage",
@@ -42,11 +40,11 @@ ENGLISH = (
     "absent",
     "brief",
 )
-"""What the model weighs for English: the cross-encoder's score, how far it is above that of the best other, numbers of
-the question that stand neither in the sentence nor in its context, named things that stand nowhere near; cosines of the
-sentence in its context and alone, how far it is above the second and the mean of its rivals, how well the question's
-words are covered by the sentence and by the passage, the worst covered word, the share found word for word, named
-things not in the sentence, the share of words found nowhere, and one over the number of words."""
+"""What the model weighs for English: the cross-encoder's score; numbers of the question that stand neither in the
+sentence nor in its context, and named things that stand nowhere near; cosines of the sentence in its context and alone,
+and how far it is above the mean of its rivals (not above the next: a fact that stands in two places is no worse); how
+well the question's words are covered by the sentence and by the passage, the worst covered word, the share found word
+for word, named things not in the sentence, the share of words found nowhere, and one over the number of words."""
 CHINESE = (*characters.FEATURES, "missing_numbers")
 """What it weighs for Chinese, which the models do not read."""
 SYNONYM = 0.9
@@ -75,6 +73,7 @@ class Sentence:
     stop: int
     headings: str = ""
     lead: str = ""
+    before: str = ""
 
     @property
     def text(self) -> str:
@@ -95,8 +94,14 @@ class Sentence:
 
     @property
     def statement(self) -> str:
-        """The sentence behind its context, as the cross-encoder reads it."""
+        """The sentence behind its context."""
         return f"{self.context}: {self.text}" if self.context else self.text
+
+    @property
+    def passage(self) -> str:
+        """The sentence behind its context and the sentence before it, as the cross-encoder reads it."""
+        context = " . ".join(part for part in (self.context, self.before[-200:]) if part)
+        return f"{context}: {self.text}" if context else self.text
 
 
 @dataclass(frozen=True)
@@ -128,13 +133,14 @@ def _of(hit: Hit) -> Iterator[Sentence]:
     if chunk.locator.kind == "row":
         yield Sentence(hit, 0, len(chunk.text), headings)
         return
-    lead = ""
+    lead = before = ""
     for start, stop in sentences(chunk.text):
         text = chunk.text[start:stop]
         if _leads(text, chunk.text[stop : stop + 1]):
-            lead = text.lstrip("#").strip()
+            lead, before = text.lstrip("#").strip(), ""
         elif lexicon.content(text):
-            yield Sentence(hit, start, stop, headings, lead)
+            yield Sentence(hit, start, stop, headings, lead, before)
+            before = "" if chunk.text[stop : stop + 2] == "\n\n" else text
 
 
 def _leads(text: str, after: str) -> bool:
@@ -187,7 +193,7 @@ class _Close:
         order = np.argsort(-np.maximum(bare, context), kind="stable")[:CLOSEST]
         self.pool = [pool[position] for position in order]
         self.bare, self.context = bare[order], context[order]
-        self.cross = scorer.score([(question, sentence.statement) for sentence in self.pool])
+        self.cross = scorer.score([(question, sentence.passage) for sentence in self.pool])
 
     def _cosines(self, texts: Sequence[str]) -> NDArray[np.float32]:
         unique = list(dict.fromkeys([self.question, *texts]))
@@ -210,10 +216,8 @@ class _Close:
                 sentence,
                 {
                     "cross": float(self.cross[position]),
-                    "cross_margin": float(self.cross[position] - np.delete(self.cross, position).max(initial=-9)),
                     "context_cosine": float(self.context[position]),
                     "bare_cosine": float(self.bare[position]),
-                    "margin": float(nearest[position] - rivals.max()) if len(rivals) else 0.0,
                     "above": float(nearest[position] - rivals.mean()) if len(rivals) else 0.0,
                     "cover": float(close @ rarity / rarity.sum()),
                     "cover_passage": float(wide @ rarity / rarity.sum()),

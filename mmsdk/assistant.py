@@ -31,6 +31,8 @@ ABSENT = {"english": "The sources do not answer this question.", "chinese": "资
 MOST = 3
 """How many sentences an answer quotes at most."""
 _MARK = re.compile(r"\s*[\[【](\d+)[\]】]")
+_POINTS = re.compile(r"\b(?:this|that|these|those)(?: (?:thing|one|item|article|product))?\b|\bit\b", re.IGNORECASE)
+_SITE = re.compile(r"\s+[–—|]\s+|\s-\s")  # what stands between the title of a page and the name of its site
 _FOLLOWS = re.compile(
     r"^\s*(?:and|or|but|so|what about|how about|then)\b"
     r"|\b(?:it|its|they|them|their|this|that|these|those|one|ones|there)\b"
@@ -177,7 +179,7 @@ class _Turn:
         topic = _topic(seen)
         self.trace["shown"] = {"topic": topic, "hits": [hit.to_json() | {"trace": dict(hit.trace)} for hit in seen]}
         if topic:
-            self.trace["question"] = question = f"{question} {topic}"
+            self.trace["question"] = question = _named(question, topic)
         both = [
             *retriever.retrieve(question, k, where=where),
             *retriever.retrieve([question, *self.images], k, where=where),
@@ -303,6 +305,12 @@ def _completed(question: str, history: Sequence[Message]) -> str:
     return question
 
 
+def _named(question: str, topic: str) -> str:
+    """Put the topic in place of what points to the picture (``How much is this?``), or behind the question."""
+    named, count = _POINTS.subn(lambda match: f"the {topic}", question, count=1)
+    return named if count else f"{question} {topic}"
+
+
 def _topic(hits: Sequence[Hit]) -> str:
     """Say in words what a picture shows: what the passage or file nearest to it is called."""
     for hit in hits[:1]:
@@ -310,5 +318,5 @@ def _topic(hits: Sequence[Hit]) -> str:
         content = chunk.content if isinstance(chunk.content, str) else ""
         heading = content.partition("\n\n")[0] if content != chunk.text else ""
         name = re.sub(r"[-_\d]+", " ", PurePath(chunk.source).stem).strip()
-        return (heading.split(" > ")[-1] or name)[:80]
+        return (_SITE.split(heading.split(" > ")[-1])[0] or name)[:80]
     return ""

@@ -29,7 +29,9 @@ from mmsdk.settings import Settings
 from mmsdk.types import Content, Role, Vectors
 
 TABLE = Path(answerability.__file__).with_name("answerability.json")
-ALLOWED = 0.14
+ALLOWED = {"english": 0.06, "chinese": 0.14}
+"""Which share of unanswerable questions may be answered all the same; in English of those of ``invented.md`` and
+``library``, which ask as people do, while the other places ask for near misses on purpose."""
 FITTED = 10
 """Every how many-th place of invented-2.md and invented-3.md is fitted on; none of them may be trained on."""
 FOLDS = 8
@@ -101,9 +103,9 @@ def crossed(rows: Sequence[Row]) -> list[tuple[Row, float, bool]]:
     return results
 
 
-def threshold(results: Sequence[tuple[Row, float, bool]]) -> float:
+def threshold(results: Sequence[tuple[Row, float, bool]], allowed: float) -> float:
     false = sorted((chance for row, chance, _ in results if not row.answerable), reverse=True)
-    return round(false[int(ALLOWED * len(false))] + 0.005, 2)
+    return round(false[int(allowed * len(false))] + 0.005, 2)
 
 
 def report(name: str, results: Sequence[tuple[Row, float, bool]], least: float) -> None:
@@ -119,12 +121,15 @@ def report(name: str, results: Sequence[tuple[Row, float, bool]], least: float) 
 
 def main() -> None:
     encoder = Remembering(encoders.shared(ENCODER, Settings.load()))
+    plain = {case.place for cases in (data.invented(encoder), data.library(encoder)) for case in cases}
     table: dict[str, Any] = {"encoder": ENCODER, "scorer": SCORER}
     for language, names in (("english", ENGLISH), ("chinese", CHINESE)):
         rows = [row(case, names, encoder) for case in held(encoder, chinese=language == "chinese")]
         results = crossed(rows)
-        least = threshold(results)
+        everyday = [result for result in results if language == "chinese" or result[0].place in plain]
+        least = threshold(everyday, ALLOWED[language])
         report(language, results, least)
+        report(f"{language}, everyday questions", everyday, least)
         model = fitted(rows)
         weights = {name: round(float(w), 3) for name, w in zip(names, model.coef_[0], strict=True)}
         table[language] = {"threshold": least, "bias": round(float(model.intercept_[0]), 3), "weights": weights}

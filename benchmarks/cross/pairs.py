@@ -25,7 +25,7 @@ SAME, OTHER = 0.82, 0.62
 
 @dataclass(frozen=True)
 class Pair:
-    """A question, a text in the form of ``Sentence.statement``, and whether the text answers it."""
+    """A question, a text in the form of ``Sentence.passage``, and whether the text answers it."""
 
     question: str
     text: str
@@ -66,8 +66,11 @@ def dstc9(encoder: Encoder, *, questions: int, negatives: int, seed: int = 1) ->
                 yield Pair(title, f"{context}: {body}" if context else body, bool(place == one))
 
 
-def invented(cases: Iterable[Case], encoder: Encoder, *, negatives: int) -> Iterator[Pair]:
-    """Give pairs of invented places: for each question what answers, and the nearest sentences that do not."""
+def invented(cases: Iterable[Case], encoder: Encoder, *, negatives: int, alone: bool = False) -> Iterator[Pair]:
+    """Give pairs of invented places: for each question what answers, and the nearest sentences that do not.
+
+    ``alone`` leaves out the sentence before each.
+    """
     for case in cases:
         if is_cjk(case.question):
             continue
@@ -76,7 +79,7 @@ def invented(cases: Iterable[Case], encoder: Encoder, *, negatives: int) -> Iter
             answers = bool(case.gold) and bool(re.search(case.gold, one.sentence.text))
             if answers or left > 0:
                 left -= not answers
-                yield Pair(case.question, one.sentence.statement, answers)
+                yield Pair(case.question, one.sentence.statement if alone else one.sentence.passage, answers)
 
 
 class NoScorer:

@@ -98,11 +98,13 @@ def adapt(model: torch.nn.Module, changes: dict[str, torch.Tensor]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from reporting that the head is new: it is replaced right after."""
-    logger = logging.getLogger("transformers")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Keep the libraries from reporting that the body gets a new head: it is replaced right after."""
+    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers")]
+    levels = [logger.level for logger in loggers]
     try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
