@@ -307,7 +307,7 @@ def _completed(question: str, history: Sequence[Message]) -> str:
 
 def _named(question: str, topic: str) -> str:
     """Put the topic in place of what points to the picture (``How much is this?``), or behind the question."""
-    named, count = _POINTS.subn(lambda match: f"the {topic}", question, count=1)
+    named, count = _POINTS.subn(lambda _: f"the {topic}", question, count=1)
     return named if count else f"{question} {topic}"
 
 

@@ -87,7 +87,7 @@ def explain(hit: Hit) -> Explanation:
     score 0.862
       rank 1 and 0.862 after fusion by scores:
         0.612 = 0.75 x 0.816 (hashing: cosine 0.816, rank 1)
-        0.250 = 0.25 x 1.000 (full text: BM25 0.967, rank 1)
+        0.250 = 0.25 x 1.000 (full text: BM25 0.915, rank 1)
       matched words: tents, waterproof
     """
     trace: Mapping[str, Any] = hit.trace
