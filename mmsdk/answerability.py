@@ -51,8 +51,9 @@ SYNONYM = 0.9
 """How near two words are that the list of synonyms names together; the same word is 1."""
 LETTERS = 0.8
 """How near a pair of CJK characters is to a text that has both of them, but not side by side."""
-VETOES = ("kind_missing", "missing_specific")
-"""Features that rule a sentence out: no price where one was asked for, another day or colour."""
+VETOES = ("kind_missing", "missing_specific", "denied")
+"""Features that rule a sentence out: no price where one was asked for, another day or colour, an English sentence that
+the cross-encoder holds for no answer rather than for one, however near its words are."""
 CLOSEST = 12
 """How many of the sentences nearest to the question are looked at closely."""
 
@@ -166,7 +167,7 @@ def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder, scorer: PairSc
     for sentence, described in found:
         features = described | checked.of(sentence)
         logit = table_["bias"] + sum(weight * features[name] for name, weight in table_["weights"].items())
-        vetoed = any(features[name] > 0 for name in VETOES)
+        vetoed = any(features.get(name, 0) > 0 for name in VETOES)
         candidates.append(Candidate(sentence, 0.0 if vetoed else 1 / (1 + float(np.exp(-logit))), features))
     return sorted(candidates, key=lambda candidate: -candidate.probability)
 
@@ -216,6 +217,7 @@ class _Close:
                 sentence,
                 {
                     "cross": float(self.cross[position]),
+                    "denied": float(self.cross[position] < 0),
                     "context_cosine": float(self.context[position]),
                     "bare_cosine": float(self.bare[position]),
                     "above": float(nearest[position] - rivals.mean()) if len(rivals) else 0.0,

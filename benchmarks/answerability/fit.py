@@ -29,7 +29,7 @@ from mmsdk.settings import Settings
 from mmsdk.types import Content, Role, Vectors
 
 TABLE = Path(answerability.__file__).with_name("answerability.json")
-ALLOWED = {"english": 0.06, "chinese": 0.14}
+ALLOWED = {"english": 0.05, "chinese": 0.14}
 """Which share of unanswerable questions may be answered all the same; in English of those of ``invented.md`` and
 ``library``, which ask as people do, while the other places ask for near misses on purpose."""
 FITTED = 10
@@ -73,7 +73,7 @@ def held(encoder: Encoder, *, chinese: bool) -> Iterator[Case]:
 def row(case: Case, names: Sequence[str], encoder: Encoder) -> Row:
     scorer = encoders.scorer(SCORER, Settings.load())
     ranked = answerability.rank(case.question, case.hits, encoder=encoder, scorer=scorer)
-    left = [one for one in ranked if not any(one.features[veto] > 0 for veto in VETOES)]
+    left = [one for one in ranked if not any(one.features.get(veto, 0) > 0 for veto in VETOES)]
     values = np.array([[one.features[name] for name in names] for one in left]).reshape(len(left), len(names))
     gold = np.array([bool(case.gold) and bool(re.search(case.gold, one.sentence.text)) for one in left], bool)
     return Row(case.place, bool(case.gold), values, gold)
