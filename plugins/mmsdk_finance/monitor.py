@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,9 +183,8 @@ class SentimentMonitor(Closing):
     def scorer(self) -> Scorer:
         """What scores texts: the plugin's own model unless another was given."""
         if self._scorer is None:
-            from mmsdk_finance.sentiment import SentimentModel  # loads the model libraries
-
-            self._scorer = SentimentModel(settings=self.runtime.settings)
+            model = import_module("mmsdk_finance.sentiment").SentimentModel  # imports torch
+            self._scorer = cast(Scorer, model(settings=self.runtime.settings))
         return self._scorer
 
     # One batch.
