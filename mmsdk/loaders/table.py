@@ -22,7 +22,7 @@ _REPAIRS = 100
 def load_csv(data: bytes, _job: Job) -> Parsed:
     """Read a table as text. A quote that never closes is taken as a letter, and its line is named."""
     decoded = decode_text(data)
-    csv.field_size_limit(len(decoded.text) + 1)
+    csv.field_size_limit(max(csv.field_size_limit(), len(decoded.text) + 1))  # one limit for the process
     delimiter = _delimiter(decoded.text)
     problems: list[Problem] = []
     rows = [row for row in _csv_rows(decoded.text, delimiter, problems) if any(cell.strip() for cell in row)]

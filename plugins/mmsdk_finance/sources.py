@@ -236,7 +236,7 @@ def _bounded(stream: BinaryIO, *, whole: bool) -> Iterator[tuple[int, bytes | No
 
 def _table(path: Path, reading: Reading) -> Iterator[Found]:
     """Read CSV; an id that comes twice with different texts is in doubt."""
-    csv.field_size_limit(MOST_BYTES)
+    csv.field_size_limit(max(csv.field_size_limit(), MOST_BYTES))
     texts: dict[str, str] = {}
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = csv.DictReader(file)
