@@ -66,7 +66,7 @@ def test_flipped_bits_in_a_leftover_log_are_named() -> None:
 def test_readers_see_whole_documents_and_writers_lose_no_update() -> None:
     found = _ran("contention", 15)
     assert (found["wrong"], found["lost"]) == ([], 0)
-    assert min(found["writes"], found["reads"]) > 0
+    assert min(found["writes"], found["reads"]) > 5
 
 
 @pytest.mark.soak
