@@ -155,12 +155,16 @@ class Slow(Plugin):
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_an_interrupt_ends_cleanly(offer: Callable[..., Path]) -> None:
     place = offer("acme-slow", "mmsdk.plugins", "slow = acme_slow:Slow", acme_slow=SLOW)
-    process = subprocess.Popen(
-        [MMSDK, "slow", "wait"], stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(place)}
-    )
-    while not Path("started").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=30)[1] == ""
+    with subprocess.Popen(
+        [MMSDK, "slow", "wait"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(place)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    ) as process:
+        while not Path("started").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30)[1] == ""
     assert process.returncode == 130
