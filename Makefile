@@ -28,6 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: install
 	@$(BIN)/python examples/demo.py
+	@$(BIN)/python examples/finance_monitor.py
 
 # The quick tier: every behaviour, with the real models. What the documentation shows is run by check.
 test: install
@@ -68,4 +69,4 @@ constraints:
 	  | sed -e '/^#/d' -e 's/^faiss-gpu\(==.*\)/faiss-cpu\1\n&/') > constraints.new && mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-collection .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info demo-collection demo-finance .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

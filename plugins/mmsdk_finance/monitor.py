@@ -9,10 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,8 +182,9 @@ class SentimentMonitor(Closing):
     def scorer(self) -> Scorer:
         """What scores texts: the plugin's own model unless another was given."""
         if self._scorer is None:
-            model = import_module("mmsdk_finance.sentiment").SentimentModel  # imports torch
-            self._scorer = cast(Scorer, model(settings=self.runtime.settings))
+            from mmsdk_finance.sentiment import SentimentModel  # loads the model libraries
+
+            self._scorer = SentimentModel(settings=self.runtime.settings)
         return self._scorer
 
     # One batch.

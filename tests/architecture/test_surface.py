@@ -31,7 +31,7 @@ HEAVY = {
     "scipy",
     "sklearn",
 }
-GROUPS: tuple[Group, ...] = ("encoders", "scorers", "recognizers", "loaders", "stores", "llms")
+GROUPS: tuple[Group, ...] = ("encoders", "scorers", "recognizers", "loaders", "stores", "llms", "plugins")
 TELL = """
 import atexit, json, os, sys
 tell = os.dup(2)
