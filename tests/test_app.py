@@ -1,9 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from mmsdk import App, Settings
+from mmsdk.app import PluginStatus
 from mmsdk.errors import (
     InputError,
     MissingDependencyError,
@@ -42,6 +43,15 @@ class Shout(Plugin):
 """
 
 
+def _status(app: App, name: str) -> PluginStatus:
+    """Give the status of one plugin, whichever others are installed."""
+    return next(status for status in app.plugins if status.name == name)
+
+
+def _of(tasks: Iterable[str], plugin: str) -> list[str]:
+    return [name for name in tasks if name.startswith(f"{plugin}.")]
+
+
 @pytest.fixture
 def shout(offer: Offer) -> None:
     offer("acme-shout", "mmsdk.plugins", "shout = acme_shout:Shout", acme_shout=SHOUT)
@@ -53,7 +63,7 @@ def test_a_task_runs_by_its_name_with_a_mapping_or_its_model() -> None:
         assert app.run("shout.upper", {"text": "早 hi"}).text == "早 HI!"
         request = app.task("shout.upper").request(text="a", times=2)
         assert app.run("shout.upper", request).text == "AA!"
-        assert list(app.tasks) == ["shout.upper"]
+        assert _of(app.tasks, "shout") == ["shout.upper"]
 
 
 @pytest.mark.usefixtures("shout")
@@ -76,12 +86,13 @@ def test_the_table_of_a_plugin_reaches_it_and_is_checked() -> None:
     app = App(Settings(plugins={"shout": {"volume": 11}}))
     with pytest.raises(SettingsError, match=r"\[plugins\.shout\] is wrong: volume: unknown"):
         app.run("shout.upper", {"text": "a"})
-    assert [(status.state, "volume" in status.reason) for status in app.plugins] == [("failed", True)]
+    status = _status(app, "shout")
+    assert (status.state, "volume" in status.reason) == ("failed", True)
 
 
 @pytest.mark.usefixtures("shout")
 def test_a_table_for_a_plugin_that_is_not_there_is_a_settings_error() -> None:
-    with pytest.raises(SettingsError, match=r"\[plugins\.shouts\].*there are: shout"):
+    with pytest.raises(SettingsError, match=r"\[plugins\.shouts\].*there are: .*shout"):
         App(Settings(plugins={"shouts": {}}))
 
 
@@ -135,11 +146,12 @@ def test_a_failing_plugin_is_listed_and_leaves_the_others_alone(
     with App(Settings()) as app:
         with pytest.raises(kind, match=said):
             app.plugin("bad")
-        bad, good = app.plugins
+        bad, good = _status(app, "bad"), _status(app, "shout")
         assert (bad.name, bad.state, bad.distributions) == ("bad", "failed", ("acme-bad",))
         assert said in bad.reason
         assert (good.name, good.state, good.tasks) == ("shout", "ready", ("upper",))
-        assert list(app.tasks) == ["shout.upper"]
+        assert _of(app.tasks, "bad") == []
+        assert _of(app.tasks, "shout") == ["shout.upper"]
         assert app.run("shout.upper", {"text": "a"}).text == "A!"
 
 
@@ -150,7 +162,7 @@ def test_a_name_offered_twice_is_a_conflict_until_it_is_pinned(offer: Offer) -> 
     app = App(Settings())
     with pytest.raises(PluginConflictError, match=r"acme-shout, other-shout.*\[pins\]"):
         app.run("shout.upper", {"text": "a"})
-    assert app.plugins[0].distributions == ("acme-shout", "other-shout")
+    assert _status(app, "shout").distributions == ("acme-shout", "other-shout")
     assert App(Settings(pins={"shout": "other-shout"})).run("shout.upper", {"text": "a"}).text == "A (other)"
     assert App(Settings(pins={"shout": "acme-shout"})).run("shout.upper", {"text": "a"}).text == "A!"
 
@@ -160,7 +172,7 @@ def test_the_names_of_the_core_are_reserved(offer: Offer) -> None:
     app = App(Settings())
     with pytest.raises(PluginConflictError, match="'search': it is a command of mmsdk itself"):
         app.plugin("search")
-    assert app.plugins[0].state == "failed"
+    assert _status(app, "search").state == "failed"
 
 
 @pytest.mark.usefixtures("shout")

@@ -176,7 +176,8 @@ def test_plugins_are_listed_with_the_reason_of_those_that_fail(
 ) -> None:
     offer("acme-bad", "mmsdk.plugins", "bad = acme_bad:Bad", acme_bad="1 / 0")
     assert main(["plugins", "--json"]) == 0
-    bad, good = json.loads(capsys.readouterr().out)
+    listed = {status["name"]: status for status in json.loads(capsys.readouterr().out)}
+    bad, good = listed["bad"], listed["orders"]
     assert (bad["name"], bad["state"], bad["distributions"]) == ("bad", "failed", ["acme-bad"])
     assert "ZeroDivisionError" in bad["reason"]
     assert (good["name"], good["state"], good["tasks"]) == ("orders", "ready", ["place_order"])

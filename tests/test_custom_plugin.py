@@ -81,7 +81,7 @@ def _json(path: Path | str, *arguments: str) -> Any:
 def test_it_is_found_and_runs_from_the_command_line(site: Path) -> None:
     assert "from acme-readability" in _run(site, MMSDK, "--help").stdout
     status = {"name": "readability", "distributions": ["acme-readability"], "state": "ready", "reason": ""}
-    assert _json(site, "plugins") == [{**status, "tasks": ["score", "simplest"]}]
+    assert {**status, "tasks": ["score", "simplest"]} in _json(site, "plugins")
     scored = _json(site, "readability", "score", "--text", "The cat sat on the mat.")
     assert scored == {"score": 116.15, "words": 6, "sentences": 1, "hard": False}
     assert _json(site, "readability", "bands", "--below", "40") == {"hard": 30, "very hard": 0}
