@@ -102,6 +102,7 @@ class SentimentMonitor(Closing):
         self._runtime = runtime
         self._lock = threading.RLock()
         self._remembered: Stories | None = None
+        self._version = 0
         self.watchlist = kept_watchlist(self.state, watchlist)
         recipe = json.dumps(asdict(self.options.recipe), sort_keys=True)
         if self.state.fact("recipe") != recipe:
@@ -195,6 +196,7 @@ class SentimentMonitor(Closing):
         now = self.state.watermark
         try:
             with self.state.writing():
+                self._notice()
                 for one in found:
                     if not isinstance(one, Item):
                         taken.rejected += self.state.reject(one, time.time())
@@ -207,6 +209,12 @@ class SentimentMonitor(Closing):
             self._remembered = None  # what was rolled back must not be remembered
             raise
         self._stories.forget(now - 2 * self.options.copies_hours * HOUR)
+
+    def _notice(self) -> None:
+        """Forget the stories in memory when another process has written since."""
+        version = self.state.rows("PRAGMA data_version")[0]["data_version"]
+        if version != self._version:
+            self._version, self._remembered = version, None
 
     def _is_known(self, item: Item) -> bool:
         row = self.state.item(item.key)

@@ -4,19 +4,23 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel, Field
 
 from mmsdk import Plugin, task
-from mmsdk.errors import InputError
+from mmsdk.errors import InputError, MissingDependencyError
 from mmsdk_finance.alerts import Alert, Rule
 from mmsdk_finance.monitor import Options, SentimentMonitor, Taken
 from mmsdk_finance.mood import Recipe
 from mmsdk_finance.sinks import Console, File, Mail, Sink, Webhook
-from mmsdk_finance.sources import Follower, Reading
+from mmsdk_finance.sources import Follower, Reading, records
+
+if TYPE_CHECKING:
+    from mmsdk_finance.sentiment import SentimentModel
 
 TOKEN, SECRET = "FINANCE_PUSH_TOKEN", "FINANCE_WEBHOOK_SECRET"
 """Environment variables: what a pusher must know, and what webhooks are signed with."""
@@ -103,6 +107,23 @@ class AskResponse(BaseModel):
     hits: list[dict[str, Any]]
 
 
+class PushRequest(StateRequest, extra="forbid"):
+    """News: records with the keys that JSON lines have, such as text, source and event."""
+
+    items: list[dict[str, Any]] = Field(min_length=1, max_length=1000, description="records to take in")
+
+
+class PushResponse(BaseModel):
+    """What became of them, and the alerts that followed."""
+
+    items: int
+    copies: int
+    repeated: int
+    corrected: int
+    rejected: int
+    alerts: list[dict[str, Any]]
+
+
 class MailConfig(BaseModel, extra="forbid", frozen=True):
     """Where alerts are mailed; the password is in the environment variable SMTP_PASSWORD."""
 
@@ -137,10 +158,16 @@ class Finance(Plugin):
     @task
     def score(self, request: ScoreRequest) -> ScoreResponse:
         """Score what a text says of each name: positive, neutral or negative, with probabilities and evidence."""
-        from mmsdk_finance.sentiment import score_text
-
-        found = score_text(request.text, request.entities)
+        found = self._model.score_texts([request.text], None if request.entities is None else [request.entities])[0]
         return ScoreResponse(results=[EntityScore.model_validate(one) for one in found])
+
+    @task
+    def push(self, request: PushRequest) -> PushResponse:
+        """Take in news that another program brings; raise and send alerts."""
+        with self._opened(request.state, sinks=self._sinks()) as monitor:
+            taken = monitor.take(records(request.items, Reading(source="push")))
+            monitor.deliver()
+        return PushResponse.model_validate(_told(taken))
 
     @task
     def index(self, request: StateRequest) -> IndexResponse:
@@ -165,6 +192,14 @@ class Finance(Plugin):
 
         with self._opened(request.state) as monitor:
             return AskResponse.model_validate(ask(monitor, request.question).to_json())
+
+    def pages(self) -> Mapping[str, Any]:
+        """Give the dashboard of the monitor in the folder of the settings."""
+        try:
+            from mmsdk_finance.dashboard import dashboard
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError("starlette", "finance") from error
+        return {"dashboard": dashboard(self._opened)}
 
     def commands(self) -> Mapping[str, Callable[..., Any]]:
         """Give the commands that run long or write files."""
@@ -232,7 +267,7 @@ class Finance(Plugin):
         return asdict(backtest(signals, Prices.read(prices), plan=Plan(horizon=horizon, cost=cost)))
 
     def _opened(
-        self, state: str | None, watchlist: str | None = None, *, sinks: tuple[Sink, ...] = ()
+        self, state: str | None = None, watchlist: str | None = None, *, sinks: tuple[Sink, ...] = ()
     ) -> SentimentMonitor:
         config = self.config
         options = Options(config.recipe, config.alert, meaning=config.meaning, organizations=config.organizations)
@@ -240,7 +275,13 @@ class Finance(Plugin):
         folder = Path(state or config.state)
         if listed is None and not folder.is_dir():
             raise InputError(f"there is no monitor in {folder}; make one: mmsdk finance monitor SOURCE --watchlist CSV")
-        return SentimentMonitor(folder, listed, sinks=sinks, options=options, runtime=self.runtime)
+        return SentimentMonitor(folder, listed, scorer=self._model, sinks=sinks, options=options, runtime=self.runtime)
+
+    @cached_property
+    def _model(self) -> "SentimentModel":
+        from mmsdk_finance.sentiment import SentimentModel
+
+        return SentimentModel(settings=self.runtime.settings)
 
     def _sinks(self) -> tuple[Sink, ...]:
         config = self.config

@@ -129,23 +129,23 @@ class Network(nn.Module):
 
 
 class Reader:
-    """Give the logits of labels for marked sentences, by the adapters in a file that ``save`` wrote.
+    """Give the logits of labels for marked sentences, the mean over the adapters in files that ``save`` wrote.
 
-    ``file`` None is for training: ``source`` then holds the plain body, and there is no network yet.
+    Without ``files`` it is for training: ``source`` holds the plain body, and there is no network yet.
     """
 
-    def __init__(self, file: Path | None, *, settings: Settings, labels: int = 3) -> None:
-        self.source = dict(body(settings))
+    def __init__(self, files: Sequence[Path], *, settings: Settings, labels: int = 3) -> None:
+        self.source = body(settings)
         self.tokenizer = _tokenizer(settings)
         self._target = self.tokenizer.token_to_id("[MASK]") or 0
-        if file is not None:
-            merge(self.source, _adapters(file))
         self.device = torch_device(settings.device)
         self.kind = torch.bfloat16 if _native_bfloat16(self.device) else torch.float32
-        self.network: Network | None = None
-        if file is not None:
-            self.network = Network(self.source, labels, kind=self.kind).eval().to(self.device)
-            self.source.clear()
+        self.networks = [
+            Network(merged(self.source, _adapters(file)), labels, kind=self.kind).eval().to(self.device)
+            for file in files
+        ]
+        if files:
+            self.source = {}
 
     def tokens(self, marked: Sequence[str]) -> list[list[int]]:
         """Give the token ids of marked sentences, cut to ``LENGTH``."""
@@ -158,17 +158,18 @@ class Reader:
         there = torch.arange(longest)[None, :] < torch.tensor([len(row) for row in rows])[:, None]
         return ids.to(self.device), there.to(self.device), ids.eq(self._target).to(self.device)
 
-    def logits(self, marked: Sequence[str], *, network: nn.Module | None = None) -> NDArray[np.float32]:
+    def logits(self, marked: Sequence[str], *, networks: Sequence[nn.Module] = ()) -> NDArray[np.float32]:
         """Give logits ``[n, labels]`` of marked sentences in order."""
-        network = network or self.network
-        if network is None:
-            raise TypeError("this reader was made without a file; give the network that is trained")
+        networks = networks or self.networks
+        if not networks:
+            raise TypeError("this reader was made without files; give the networks that are trained")
         rows = self.tokens(marked)
         found: list[NDArray[np.float32]] = [np.zeros(0, np.float32)] * len(rows)
         with torch.inference_mode():
             for batch in packed([len(row) for row in rows], _BATCH):
-                logits = network(*self.tensors([rows[n] for n in batch])).cpu().numpy()
-                for position, row in zip(batch, logits, strict=True):
+                inputs = self.tensors([rows[n] for n in batch])
+                logits = torch.stack([network(*inputs) for network in networks]).mean(dim=0)
+                for position, row in zip(batch, logits.cpu().numpy(), strict=True):
                     found[position] = row
         return np.stack(found) if found else np.zeros((0, 3), np.float32)
 
@@ -185,14 +186,16 @@ def body(settings: Settings) -> Weights:
     return {name.removeprefix("bert."): value.float() for name, value in load_file(file).items()}
 
 
-def merge(source: dict[str, Tensor], changes: Weights) -> None:
+def merged(source: Weights, changes: Weights) -> Weights:
     """Put trained changes into weights: ``x.A`` and ``x.B`` add ``B @ A`` to ``x.weight``, others replace ``x``."""
+    found = dict(source)
     for name, value in changes.items():
         layer, _, kind = name.rpartition(".")
         if kind == "B":
-            source[f"{layer}.weight"] = source[f"{layer}.weight"] + value.float() @ changes[f"{layer}.A"].float()
+            found[f"{layer}.weight"] = source[f"{layer}.weight"] + value.float() @ changes[f"{layer}.A"].float()
         elif kind != "A":
-            source[name] = value.float()
+            found[name] = value.float()
+    return found
 
 
 def _adapters(file: Path) -> Weights:

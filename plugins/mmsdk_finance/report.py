@@ -1,17 +1,25 @@
 """The report: what the state holds as one HTML file with charts, for people without a server."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mmsdk.report import Cell, Report
 from mmsdk_finance.monitor import SentimentMonitor
-from mmsdk_finance.mood import HOUR, Level, series
+from mmsdk_finance.mood import Level
 from mmsdk_finance.state import stamp
+from mmsdk_finance.views import (
+    DAY,
+    Wanted,
+    course,
+    evidence,
+    first_event,
+    quarantine,
+    reviews,
+    stories_a_day,
+    times_of,
+)
 
-DAY = 24 * HOUR
-_POINTS = 400
 _EVIDENCE = 200
 _COLOURS = {"negative": "#d1495b", "positive": "#2a9d8f"}
 _LINES = ("#3b7dd8", "#e08e2b", "#2a9d8f", "#b1567f", "#8b6fd1", "#7a8b3c", "#c15a3a", "#4a93a8")
@@ -20,7 +28,7 @@ _LINES = ("#3b7dd8", "#e08e2b", "#2a9d8f", "#b1567f", "#8b6fd1", "#7a8b3c", "#c1
 def write_report(monitor: SentimentMonitor, file: str | Path, *, days: float = 90) -> Path:
     """Write what the monitor knows of the last days before its watermark, and give the path."""
     end = monitor.state.watermark
-    start = max(end - days * DAY, _first(monitor, end))
+    start = max(end - days * DAY, first_event(monitor.state))
     report = Report("Sentiment monitor", f"{stamp(start)} to {stamp(end)} (event time, UTC)")
     _summary(monitor, report)
     report.heading("Index by name")
@@ -32,10 +40,6 @@ def write_report(monitor: SentimentMonitor, file: str | Path, *, days: float = 9
     _evidence(monitor, report, start=start)
     _left_out(monitor, report)
     return report.write(file)
-
-
-def _first(monitor: SentimentMonitor, end: float) -> float:
-    return float(monitor.state.rows("SELECT min(event) AS at FROM items")[0]["at"] or end)
 
 
 def _summary(monitor: SentimentMonitor, report: Report) -> None:
@@ -63,24 +67,13 @@ def _summary(monitor: SentimentMonitor, report: Report) -> None:
     )
 
 
-def _times(start: float, end: float) -> list[float]:
-    count = min(_POINTS, max(2, int((end - start) / (6 * HOUR)) + 1))
-    return [start + (end - start) * place / (count - 1) for place in range(count)]
-
-
-def _levels(monitor: SentimentMonitor, ticker: str, times: list[float]) -> list[Level]:
-    sql = "SELECT at, kind, weight, value FROM votes WHERE ticker = ? ORDER BY at"
-    votes = ((row["at"], row["kind"], row["weight"], row["value"]) for row in monitor.state.rows(sql, ticker))
-    return list(series(votes, times, recipe=monitor.options.recipe))
-
-
 def _overview(monitor: SentimentMonitor, report: Report, *, start: float, end: float) -> None:
     levels, lines, rows = monitor.levels(), [], []
-    times = _times(start, end)
+    times = times_of(start, end)
     for place, (ticker, name) in enumerate(monitor.watchlist.names.items()):
         now = levels[ticker]
         rows.append((name.names[0], ticker, name.sector, *_shown(now), f"{name.weight:+.0%}" if name.weight else ""))
-        drawn = [level.index for level in _levels(monitor, ticker, times)]
+        drawn = [level.index for level in course(monitor, ticker, times)]
         lines.append(_line(times, drawn, ticker, _LINES[place % len(_LINES)]))
     report.chart(lines, {"yaxis": {"title": {"text": "index"}, "range": [-1, 1]}, "hovermode": "x unified"}, height=420)
     report.table(("name", "ticker", "sector", "index", "95 % band", "volume", "surprise", "exposure"), rows)
@@ -135,8 +128,8 @@ def _alerts(monitor: SentimentMonitor, report: Report, *, start: float) -> None:
 
 def _name(monitor: SentimentMonitor, report: Report, ticker: str, *, start: float, end: float) -> None:
     """Draw a name: index with its band and alerts above, stories a day below."""
-    times = _times(start, end)
-    levels = _levels(monitor, ticker, times)
+    times = times_of(start, end)
+    levels = course(monitor, ticker, times)
     report.heading(f"{monitor.watchlist.names[ticker].names[0]} ({ticker})")
     dates = [_date(at) for at in times]
     band: dict[str, Any] = {
@@ -156,11 +149,8 @@ def _name(monitor: SentimentMonitor, report: Report, ticker: str, *, start: floa
             "name": f"{alert.severity}: {alert.side}",
         }
         drawn.append(mark | {"marker": {"size": 13, "symbol": "diamond", "color": _COLOURS[alert.side]}})
-    sql = (
-        "SELECT CAST(at / 86400 AS INTEGER) AS day, count(*) AS n FROM votes WHERE ticker = ? AND at >= ? GROUP BY day"
-    )
-    days = monitor.state.rows(sql, ticker, start)
-    bars = {"x": [_date(row["day"] * DAY) for row in days], "y": [row["n"] for row in days], "type": "bar"}
+    days = stories_a_day(monitor.state, ticker, start)
+    bars = {"x": [_date(day) for day, _ in days], "y": [count for _, count in days], "type": "bar"}
     drawn.append(bars | {"name": "stories a day", "yaxis": "y2", "marker": {"color": "rgba(130,140,150,0.6)"}})
     layout = {
         "yaxis": {"domain": [0.3, 1], "range": [-1, 1], "title": {"text": "index"}},
@@ -172,21 +162,14 @@ def _name(monitor: SentimentMonitor, report: Report, ticker: str, *, start: floa
 
 def _evidence(monitor: SentimentMonitor, report: Report, *, start: float) -> None:
     report.heading("Evidence")
-    rows = monitor.state.rows(
-        "SELECT v.at, v.ticker, v.value, s.quote, s.words, i.source, i.url, i.text, "
-        "(SELECT count(DISTINCT source) FROM items c WHERE c.story = v.story) AS sources "
-        "FROM votes v JOIN scores s USING (story, ticker) JOIN items i ON i.story = v.story "
-        "WHERE v.at >= ? AND abs(v.value) > 0.1 "
-        "AND i.number = (SELECT min(number) FROM items f WHERE f.story = v.story) ORDER BY v.at DESC LIMIT ?",
-        *(start, _EVIDENCE),
-    )
+    rows = evidence(monitor.state, Wanted(since=start, strong=0.1), limit=_EVIDENCE)
     shown: list[tuple[Cell, ...]] = [
         (
-            _minute(stamp(row["at"])),
+            _minute(row["at"]),
             row["ticker"],
             f"{row['value']:+.2f}",
             ((row["quote"] or row["text"])[:300], row["url"]),
-            ", ".join(json.loads(row["words"])),
+            ", ".join(row["words"]),
             row["source"] if row["sources"] == 1 else f"{row['source']} and {row['sources'] - 1} more",
         )
         for row in rows
@@ -196,12 +179,8 @@ def _evidence(monitor: SentimentMonitor, report: Report, *, start: float) -> Non
 
 
 def _left_out(monitor: SentimentMonitor, report: Report) -> None:
-    state = monitor.state
     report.heading("Not taken in")
-    rejected = state.rows(
-        "SELECT source, code, reason, count(*) AS n FROM rejected GROUP BY source, code, reason LIMIT 100"
-    )
+    rejected = quarantine(monitor.state)
     report.table(("source", "code", "reason", "times"), [tuple(row.values()) for row in rejected])
     report.heading("Names for review")
-    reviews = state.rows("SELECT written, ticker, reason, times FROM reviews ORDER BY times DESC, written LIMIT 100")
-    report.table(("written", "could be", "why", "times"), [tuple(row.values()) for row in reviews])
+    report.table(("written", "could be", "why", "times"), [tuple(row.values()) for row in reviews(monitor.state)])

@@ -34,7 +34,7 @@ Label = Literal["negative", "neutral", "positive"]
 Status = Literal["scored", "absent", "language"]
 Floats = NDArray[np.float64]
 LABELS: tuple[Label, ...] = ("negative", "neutral", "positive")
-DESCRIPTION, HEAD, READER = "sentiment.json", "sentiment-head.safetensors", "sentiment-reader.safetensors"
+DESCRIPTION, HEAD, READER = "sentiment.json", "sentiment-head.safetensors", "sentiment-reader-{}.safetensors"
 _FORMAT, _WORDS = 1, 3
 _TURNS = (*TURNS, *(f"not_{name}" for name in TURNS))
 _LEAD = 2.0
@@ -160,11 +160,12 @@ class SentimentModel:
 
     @cached_property
     def _reader(self) -> "Reader | None":
-        if not self.description["reader"]:
+        if not self.description["readers"]:
             return None
         from mmsdk_finance.reader import Reader
 
-        return Reader(self.folder / READER, settings=self.settings)
+        files = [self.folder / READER.format(n) for n in range(self.description["readers"])]
+        return Reader(files, settings=self.settings)
 
     @cached_property
     def _stack(self) -> Floats:

@@ -127,17 +127,23 @@ class Trainer:
         labels = [LABELS[case.label] for case in cases]
         return Head.fit([views(c.ways[0]) for c in cases], labels, groups=[c.group for c in cases], shape=self.shape)
 
-    def reader(self, cases: Sequence[Case], file: Path) -> None:
-        """Train the adapters and write them."""
-        assert self.plan is not None  # noqa: S101
-        reader = Reader(None, settings=self.settings)
-        ways = [[way.text for way in case.ways] for case in cases]
-        save(trained(reader, ways, [case.label for case in cases], plan=self.plan), file)
+    def readers(self, cases: Sequence[Case], work: Path, *, seed: int) -> list[Path]:
+        """Train the adapters and write them to a folder; those that are there already are taken from it."""
+        if self.plan is None:
+            return []
+        files = [work / READER.format(n) for n in range(self.plan.readers)]
+        work.mkdir(parents=True, exist_ok=True)
+        reader = Reader((), settings=self.settings)
+        ways, labels = [[way.text for way in case.ways] for case in cases], [case.label for case in cases]
+        for n, file in enumerate(files):
+            if not file.exists():
+                save(trained(reader, ways, labels, plan=replace(self.plan, seed=seed + n)), file)
+        return files
 
-    def features(self, cases: Sequence[Case], head: Head, file: Path | None) -> Floats:
+    def features(self, cases: Sequence[Case], head: Head, files: Sequence[Path]) -> Floats:
         """Give the features of the joining model for cases."""
         seen = [case.ways[0] for case in cases]
-        logits = Reader(file, settings=self.settings).logits([way.text for way in seen]) if file else None
+        logits = Reader(files, settings=self.settings).logits([way.text for way in seen]) if files else None
         return stacked(seen, head.predict_proba([views(way) for way in seen]), logits)
 
 
@@ -157,14 +163,12 @@ def out_of_fold(cases: Sequence[Case], trainer: Trainer, *, folds: int, work: Pa
     number = fold_of(cases, folds)
     features: Floats | None = None
     for fold in range(folds):
-        kept, file = work / f"fold-{fold}.npy", work / f"fold-{fold}.safetensors"
+        kept = work / f"fold-{fold}.npy"
         held = np.flatnonzero(number == fold).tolist()
         if not kept.exists():
             learnt = [cases[n] for n in np.flatnonzero(number != fold).tolist()]
-            if trainer.plan:
-                replace(trainer, plan=replace(trainer.plan, seed=fold)).reader(learnt, file)
-            found = trainer.features([cases[n] for n in held], trainer.head(learnt), file if trainer.plan else None)
-            np.save(kept, found)
+            files = trainer.readers(learnt, work / f"fold-{fold}", seed=100 * (fold + 1))
+            np.save(kept, trainer.features([cases[n] for n in held], trainer.head(learnt), files))
         part = np.load(kept)
         features = np.zeros((len(cases), part.shape[1])) if features is None else features
         features[held] = part
@@ -218,11 +222,10 @@ def train(file: Path, out: Path, *, plan: Plan | None, folds: int, settings: Set
     work = out / "work" / _digest(file, trainer)
     work.mkdir(parents=True, exist_ok=True)
     trainer.head(cases).save(out / HEAD)
-    if trainer.plan:
-        if not (work / READER).exists():
-            trainer.reader(cases, work / READER)
-        shutil.copyfile(work / READER, out / READER)
     features, number = out_of_fold(cases, trainer, folds=folds, work=work)
+    readers = trainer.readers(cases, work / "all", seed=0)
+    for reader in readers:
+        shutil.copyfile(reader, out / reader.name)
     chances = crossed(features, labels, number)
     np.savez(out / "held-out.npz", chances=chances, labels=labels, folds=number, features=features)
     description = {
@@ -231,7 +234,7 @@ def train(file: Path, out: Path, *, plan: Plan | None, folds: int, settings: Set
         "data": {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "entities": len(cases)},
         "labels": LABELS,
         "scripts": found,
-        "reader": trainer.plan is not None,
+        "readers": len(readers),
         "head": asdict(trainer.shape),
         "plan": asdict(trainer.plan) if trainer.plan else None,
         "held_out": {"folds": folds, **figures(cases, chances)},

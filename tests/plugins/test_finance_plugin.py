@@ -15,6 +15,7 @@ from mmsdk.cli import main
 from mmsdk.runtime import Runtime
 from mmsdk.testing import PluginContract
 from mmsdk_finance.plugin import Finance
+from mmsdk_finance.sources import records
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE = ROOT / "examples" / "finance"
@@ -101,6 +102,21 @@ def test_wrong_uses_are_errors_with_advice(capsys: pytest.CaptureFixture[str], t
     assert "mmsdk finance monitor" in capsys.readouterr().err
     assert main(["finance", "monitor", "x.csv", "--columns", "text"]) == 6
     assert "text=headline" in capsys.readouterr().err
+
+
+def test_news_is_pushed_by_task_while_a_monitor_is_open(bundled: Runtime, tmp_path: Path) -> None:
+    folder = str(tmp_path / "state")
+    told = {"event": "2025-01-06", "source": "Desk"}
+    first, copy = "Calder Motors shares plunge 14% after the recall", "Calder Motors shares plunge 14% after recall"
+    with mmsdk_finance.SentimentMonitor(folder, ARCHIVE / "watchlist.csv", runtime=bundled) as opened, App() as app:
+        opened.take([])
+        pushed = app.run("finance.push", {"state": folder, "items": [{"text": first, **told}, {"text": "", **told}]})
+        assert (pushed.items, pushed.copies, pushed.rejected) == (1, 0, 1)
+        again = app.run("finance.push", {"state": folder, "items": [{"text": first, **told}]})
+        assert (again.items, again.repeated) == (0, 1)
+        (item,) = records([{"text": copy, "event": "2025-01-06T01:00:00Z", "source": "Wire"}])
+        assert opened.take([item]).copies == 1  # it knows what the other connection wrote
+        assert opened.state.counts()["stories"] == 1
 
 
 def test_tasks_are_langchain_tools(bundled: Runtime) -> None:

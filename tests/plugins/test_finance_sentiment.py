@@ -194,7 +194,7 @@ def test_equal_texts_share_a_group_and_ways_never_hold_the_name(tmp_path: Path) 
 def test_the_network_is_that_of_transformers() -> None:
     from transformers import BertModel
 
-    reader = Reader(None, settings=Settings.load())
+    reader = Reader((), settings=Settings.load())
     network = Network(reader.source, 3, kind=torch.float32).eval()
     folder = weights.resolve(BODY, settings=Settings.load())
     rows = reader.tokens([f"{TARGET} rises as {OTHER} falls", f"{TARGET} up", "no target at all"])
@@ -207,15 +207,15 @@ def test_the_network_is_that_of_transformers() -> None:
 
 
 def test_adapters_train_and_come_back_from_their_file(tmp_path: Path) -> None:
-    reader = Reader(None, settings=Settings.load())
+    reader = Reader((), settings=Settings.load())
     texts = [[f"{TARGET} rises"], [f"{TARGET} falls"], [f"{TARGET} meets"]] * 8
     labels = [2, 0, 1] * 8
     network = trained(reader, texts, labels, plan=Plan(epochs=4, rank=4, batch=8))
     save(network, tmp_path / "some.safetensors")
     marks = [ways[0] for ways in texts[:3]]
-    again = Reader(tmp_path / "some.safetensors", settings=Settings.load())
+    again = Reader([tmp_path / "some.safetensors"], settings=Settings.load())
     assert again.logits(marks).argmax(axis=1).tolist() == labels[:3]
-    assert np.allclose(again.logits(marks), reader.logits(marks, network=network), atol=0.1)  # float16, bfloat16
+    assert np.allclose(again.logits(marks), reader.logits(marks, networks=[network]), atol=0.1)  # float16, bfloat16
 
 
 def test_the_bundled_model_says_what_it_is() -> None:
