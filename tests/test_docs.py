@@ -20,11 +20,12 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 
 import mmsdk
 import mmsdk_finance
+import mmsdk_recommend
 from mmsdk.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.is_file()]
-PACKAGES = (mmsdk, mmsdk_finance)
+PACKAGES = (mmsdk, mmsdk_finance, mmsdk_recommend)
 MODULES = [
     name
     for package in PACKAGES

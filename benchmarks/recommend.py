@@ -1,0 +1,211 @@
+"""Recommendation: accuracy on MovieLens, time to fit, to serve and to rank all users, beside implicit and Cornac.
+
+    python -m benchmarks.recommend movielens DATA [--split random] [--models ease,hybrid]
+    python -m benchmarks.recommend cornac DATA       needs cornac, which mmsdk does not install
+    python -m benchmarks.recommend fit | serving | batch | new-items
+
+``DATA`` is the folder of MovieLens latest-small. Each prints JSON lines.
+"""
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+K = 10
+
+
+def movielens(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    from mmsdk_recommend import catalogue, read_interactions
+
+    frame = read_interactions(folder / "ratings.csv")[["user", "item", "time"]]
+    return frame, catalogue.read(folder / "movies.csv")
+
+
+def accuracy(folder: Path, how: str, models: list[str]) -> None:
+    from mmsdk_recommend import evaluate, split
+
+    frame, items = movielens(folder)
+    found = evaluate(split(frame, how), models, catalogue=items, labels="genres")
+    told = found.to_json()
+    print(json.dumps({"split": how, "counts": told["counts"]}))
+    for one in told["models"]:
+        print(json.dumps(one))
+    for other in [name for name in ("popularity", "item_knn", "ease") if "hybrid" in models and name in models]:
+        for measure in (f"NDCG@{K}", f"HR@{K}", f"recall@{2 * K}"):
+            gap = found.against("hybrid", other, measure)
+            print(json.dumps({"hybrid minus": other, "measure": measure, "difference": str(gap)}))
+
+
+def export(folder: Path, out: Path) -> None:
+    """Write the random split, so that another library in another environment sees the same."""
+    from mmsdk_recommend import split
+
+    parts = split(movielens(folder)[0], "random")
+    parts.train[["user", "item"]].to_csv(out / "train.csv", index=False)
+    parts.test[["user", "item"]].to_csv(out / "test.csv", index=False)
+
+
+def cornac(out: Path, l2: float) -> None:
+    """Fit and measure EASE by Cornac on an exported split; runs where Cornac is installed, without mmsdk."""
+    from cornac.eval_methods import BaseMethod
+    from cornac.metrics import NDCG, Recall
+    from cornac.models import EASE
+
+    train, test = (
+        [(str(u), str(i), 1.0) for u, i in pd.read_csv(out / name)[["user", "item"]].values.tolist()]
+        for name in ("train.csv", "test.csv")
+    )
+    method = BaseMethod.from_splits(train_data=train, test_data=test, exclude_unknowns=True, rating_threshold=0.5)
+    result, _ = method.evaluate(
+        EASE(lamb=l2, posB=False, verbose=False), [NDCG(k=K), Recall(k=2 * K)], user_based=True, show_validation=False
+    )
+    print(json.dumps({"cornac": dict(result.metric_avg_results), "l2": l2}))
+
+
+def fit() -> None:
+    """Time EASE at the sizes of MovieLens 100k and 1M."""
+    from mmsdk_recommend.models.ease import EASE
+    from mmsdk_recommend.models.protocol import Corpus
+
+    for users, items, count in ((943, 1682, 100_000), (6000, 3700, 1_000_000)):
+        corpus = Corpus(synthetic(users, items, count).histories)
+        started = time.perf_counter()
+        EASE().fit(corpus)
+        print(json.dumps({"EASE": [users, items, count], "seconds": round(time.perf_counter() - started, 2)}))
+
+
+def serving() -> None:
+    """Time one recommendation with filters over 100,000 items, and state the memory."""
+    from mmsdk_recommend import Recommender
+
+    data = synthetic(50_000, 100_000, 1_000_000)
+    random = np.random.default_rng(0)
+    items = pd.DataFrame({"item": data.items, "price": random.integers(1, 500, len(data.items))})
+    items["category"] = random.choice(["a", "b", "c", "d", "e"], len(items))
+    items["stock"] = random.random(len(items)) < 0.8
+    items["vector"] = list(random.normal(size=(len(items), 64)).astype(np.float32))
+    started = time.perf_counter()
+    made = Recommender().fit(data.frame(), items)
+    fitted = time.perf_counter() - started
+    filters = [
+        {"stock": True, "price": {"$lt": int(limit)}, "category": {"$in": ["a", "b"]}}
+        for limit in random.integers(20, 480, 300)
+    ]
+    users = random.choice(data.users, 300)
+    taken = []
+    for user, where in zip(users, filters, strict=True):
+        started = time.perf_counter()
+        found = made.recommend([user], K, where=where)
+        taken.append(time.perf_counter() - started)
+        assert len(found) == K
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        json.dumps(
+            {
+                "components": getattr(made.model, "weights", {}),
+                "fit_seconds": round(fitted, 1),
+                "p50_ms": round(1000 * float(np.median(taken[20:])), 2),
+                "p95_ms": round(1000 * float(np.quantile(taken[20:], 0.95)), 2),
+                "peak_memory_gib": round(memory, 2),
+            }
+        )
+    )
+
+
+def batch() -> None:
+    """Rank all items for all users with the same factors: ours beside implicit."""
+    from implicit.cpu.als import AlternatingLeastSquares
+
+    from mmsdk_recommend import Recommender
+
+    for users, items, count in ((6000, 3700, 500_000), (5000, 50_000, 500_000)):
+        data = synthetic(users, items, count)
+        made = Recommender("ials", iterations=2).fit(data.frame())
+        matrix = data.histories.matrix
+        other = AlternatingLeastSquares(factors=64, iterations=2, alpha=10.0, num_threads=1)
+        other.fit(matrix, show_progress=False)
+        everybody = np.arange(len(data.users))
+        runs: dict[str, list[float]] = {"implicit": [], "ours": [], "ours_ease": []}
+        ease = Recommender("ease").fit(data.frame()) if items < 10_000 else None
+        for _ in range(3):
+            started = time.perf_counter()
+            other.recommend(everybody, matrix, N=K, recalculate_user=True)
+            runs["implicit"].append(time.perf_counter() - started)
+            for name, one in (("ours", made), ("ours_ease", ease)):
+                if one is not None:
+                    started = time.perf_counter()
+                    one.recommend(one.data.users, K)
+                    runs[name].append(time.perf_counter() - started)
+        rates = {name: round(len(everybody) / min(taken)) for name, taken in runs.items() if taken}
+        print(json.dumps({"size": [users, items, count], "users_a_second": rates}))
+
+
+def new_items() -> None:
+    """Rank the hidden tenth of the example's posters by text, by picture, and by both."""
+    import runpy
+
+    from mmsdk.evaluation import mean
+
+    example = runpy.run_path("examples/recommend.py")
+    with tempfile.TemporaryDirectory() as folder:
+        world = example["make_world"](Path(folder))
+        print(json.dumps({name: round(value, 4) for name, value in example["bounds"](world).items()}))
+        for label, columns in (("text", ["title"]), ("picture", ["image"]), ("both", ["title", "image"])):
+            values = example["new_items"](world, columns)
+            print(json.dumps({label: str(mean(values[np.isfinite(values)].tolist()))}))
+
+
+def synthetic(users: int, items: int, count: int) -> Any:
+    """Interactions with popularity as in shops (Zipf) and 50 groups of taste."""
+    from mmsdk_recommend import Interactions
+
+    random = np.random.default_rng(0)
+    group = random.integers(0, 50, items)
+    order = [np.flatnonzero(group == number) for number in range(50)]
+    who = random.integers(0, users, count)
+    own = random.random(count) < 0.7
+    rank = np.minimum(random.zipf(1.3, count) - 1, items - 1)
+    what = random.permutation(items)[rank]
+    for number, members in enumerate(order):
+        chosen = own & (who % 50 == number)
+        what[chosen] = members[np.minimum(random.zipf(1.2, int(chosen.sum())) - 1, len(members) - 1)]
+    spare = random.integers(0, items, items)  # every item occurs
+    frame = pd.DataFrame(
+        {
+            "user": np.concatenate([who[: count - items], spare % users]) if count > 2 * items else who,
+            "item": np.concatenate([what[: count - items], np.arange(items)]) if count > 2 * items else what,
+        }
+    )
+    frame["time"] = random.random(len(frame)) * 1e7
+    return Interactions.from_frame(frame)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["movielens", "export", "cornac", "fit", "serving", "batch", "new-items"])
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("cornac-split"))
+    parser.add_argument("--split", default="global_time")
+    parser.add_argument("--models", default="ease,sasrec,hybrid")
+    parser.add_argument("--l2", type=float, default=300.0)
+    asked = parser.parse_args()
+    if asked.what == "movielens":
+        accuracy(asked.folder, asked.split, ["popularity", "item_knn", *asked.models.split(",")])
+    elif asked.what == "export":
+        asked.out.mkdir(exist_ok=True)
+        export(asked.folder, asked.out)
+    elif asked.what == "cornac":
+        cornac(asked.out, asked.l2)
+    else:
+        {"fit": fit, "serving": serving, "batch": batch, "new-items": new_items}[asked.what]()
+
+
+if __name__ == "__main__":
+    main()

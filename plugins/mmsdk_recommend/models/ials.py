@@ -1,0 +1,91 @@
+"""Implicit ALS: users and items as factors, with confidence by weight (Hu, Koren and Volinsky 2008).
+
+``implicit`` fits the item factors; a history is folded in by solving for its user's factors, so that known and new
+users are scored in one way. For given factors the score is a sum over the history.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsdk.errors import MissingDependencyError
+from mmsdk_recommend.interactions import Floats, Histories
+from mmsdk_recommend.models.protocol import Arrays, Contributions, Corpus, Target, shared, single
+
+
+class IALS:
+    """Score by the product of folded-in user factors and item factors.
+
+    An interaction of weight w has confidence 1 + ``alpha`` w.
+
+    >>> model = IALS(factors=2, alpha=5.0)
+    >>> model.fit(Corpus(Histories.of([[0, 1], [0, 1], [2], [2]], width=3)))
+    >>> model.score(Histories.of([[0]], width=3))[0, 1] > model.score(Histories.of([[0]], width=3))[0, 2]
+    np.True_
+    """
+
+    def __init__(self, factors: int = 64, *, l2: float = 0.1, alpha: float = 10.0, iterations: int = 15) -> None:
+        self.factors, self.l2, self.alpha, self.iterations = factors, l2, alpha, iterations
+        self.items: Floats = np.zeros((0, factors), np.float32)
+
+    def get_params(self) -> dict[str, Any]:
+        """Give the parameters."""
+        return {"factors": self.factors, "l2": self.l2, "alpha": self.alpha, "iterations": self.iterations}
+
+    def fit(self, corpus: Corpus) -> None:
+        """Fit the item factors."""
+        try:
+            from implicit.cpu.als import AlternatingLeastSquares
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError("implicit", "recommend") from error
+        model = AlternatingLeastSquares(
+            factors=self.factors,
+            regularization=self.l2,
+            alpha=self.alpha,
+            iterations=self.iterations,
+            random_state=corpus.seed,
+        )
+        confidence = corpus.histories.matrix.copy()
+        confidence.data = confidence.data + np.float32(1 / self.alpha)  # implicit has alpha w, the paper 1 + alpha w
+        model.fit(confidence, show_progress=False)
+        self.items = np.asarray(model.item_factors, np.float32)
+
+    def score(self, histories: Histories) -> Floats:
+        """Fold in, then multiply."""
+        return np.asarray(self.fold_in(histories) @ self.items.T)
+
+    def fold_in(self, histories: Histories) -> Floats:
+        """Give the user factors of histories; float32 ``[len(histories), factors]``."""
+        taken, users = histories.matrix, np.zeros((len(histories), self.items.shape[1]), np.float32)
+        gram = self._gram()
+        for row in range(len(histories)):
+            part = slice(taken.indptr[row], taken.indptr[row + 1])
+            chosen = self.items[taken.indices[part]].astype(np.float64)
+            more = self.alpha * taken.data[part].astype(np.float64)
+            users[row] = np.linalg.solve(gram + (chosen.T * more) @ chosen, chosen.T @ (more + 1))
+        return users
+
+    def contributions(self, history: Histories, target: Target) -> Contributions:
+        """Give what each interaction adds, the factors and the confidences of the others held fixed."""
+        taken = single(history).matrix
+        chosen = self.items[taken.indices].astype(np.float64)
+        more = self.alpha * taken.data.astype(np.float64)
+        toward = np.linalg.solve(self._gram() + (chosen.T * more) @ chosen, self.items.T.astype(np.float64) @ target)
+        values = np.zeros(history.width)
+        values[taken.indices] = (chosen @ toward) * (more + 1)
+        return Contributions(shared(history, values))
+
+    def arrays(self) -> Arrays:
+        """Give the item factors."""
+        return {"items": self.items}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take the item factors."""
+        self.items = arrays["items"]
+
+    def _gram(self) -> NDArray[np.float64]:
+        wide = self.items.astype(np.float64)
+        found: NDArray[np.float64] = wide.T @ wide
+        found[np.diag_indices_from(found)] += self.l2
+        return found

@@ -1,0 +1,358 @@
+"""The plugin: what ``mmsdk recommend`` and ``App().run("recommend...")`` can do, a few lines each over the parts."""
+
+import base64
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import BaseModel, Field, ValidationError
+
+from mmsdk import Plugin, task
+from mmsdk.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmsdk.types import Image
+    from mmsdk_recommend.recommender import Recommender
+
+Name = str | int
+Asked = Annotated[str, Field(coerce_numbers_to_str=True)]
+"""A name from outside: text, which ``known`` turns into a number where the data has numbers."""
+
+
+class Source(BaseModel, extra="forbid"):
+    """Where interactions and items are."""
+
+    interactions: str = Field(description=".csv, .tsv or .parquet file, or an SQLAlchemy address with --query")
+    catalogue: Path | None = Field(None, description=".csv, .parquet or .jsonl file with a column item, and others")
+    columns: str = Field("", description="which column is what, such as user=userId,item=movieId")
+    query: str | None = Field(None, description="SQL, when the interactions are in a database")
+
+
+class FitRequest(Source, extra="forbid"):
+    """What to fit, and where to keep it."""
+
+    model: str = Field("hybrid", description="hybrid, ease, item_knn, ials, sasrec, popularity or content")
+    state: str | None = Field(None, description="folder of the recommender; else the setting's")
+
+
+class EvaluateRequest(Source, extra="forbid"):
+    """What to measure, and how."""
+
+    split: str = Field("global_time", description="global_time, user_time, leave_last_out or random")
+    models: str = Field("ease,hybrid", description="names joined by commas; popularity and item_knn always join")
+    k: int = Field(10, ge=1, le=100, description="length of the lists")
+    labels: str | None = Field(None, description="metadata key for calibration, such as genres")
+    tune: bool = Field(False, description="choose hyper-parameters on a split of the training part")
+    report: Path | None = Field(None, description="write tables and plots to this .html file")
+
+
+class RollbackRequest(BaseModel, extra="forbid"):
+    """Which version."""
+
+    version: str | None = Field(None, description="such as v0003; else the one before the current")
+    state: str | None = Field(None, description="folder of the recommender; else the setting's")
+
+
+class StateRequest(BaseModel, extra="forbid"):
+    """A recommender."""
+
+    state: str | None = Field(None, description="folder of the recommender; else the setting's")
+
+
+class ListRequest(StateRequest, extra="forbid"):
+    """How long a list, of what."""
+
+    k: int = Field(10, ge=1, le=1000, description="items at most")
+    where: dict[str, Any] | None = Field(None, description='filter by metadata, such as {"price": {"$lt": 50}}')
+
+
+class UserRequest(ListRequest, extra="forbid"):
+    """For whom, and how the list is made."""
+
+    user: Asked = Field(description="name of the user")
+    exclude_seen: bool = Field(True, description="leave out what the user has")
+    diversity: float = Field(0.0, ge=0, le=1, description="0: by score alone, 1: by difference alone")
+
+
+class SimilarRequest(ListRequest, extra="forbid"):
+    """Like what."""
+
+    item: Asked = Field(description="name of the item")
+
+
+class SessionRequest(ListRequest, extra="forbid"):
+    """For somebody of whom only some items are known."""
+
+    items: list[Asked] = Field(description="what was taken or clicked, oldest first; none: what is popular")
+
+
+class TasteRequest(ListRequest, extra="forbid"):
+    """For somebody who says or shows what they like."""
+
+    text: str | None = Field(None, description="what is liked")
+    image: str | None = Field(None, description="a picture of what is liked, in base64")
+
+
+class RerankRequest(StateRequest, extra="forbid"):
+    """Which candidates, for whom."""
+
+    user: Asked = Field(description="name of the user")
+    candidates: list[Asked] = Field(min_length=1, description="items to order")
+
+
+class ExplainRequest(StateRequest, extra="forbid"):
+    """What to explain."""
+
+    user: Asked = Field(description="name of the user")
+    item: Asked = Field(description="name of the item")
+
+
+class Recommendation(BaseModel):
+    """An item of a list."""
+
+    item: Name
+    score: float
+    rank: int
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class ListResponse(BaseModel):
+    """A list, best first."""
+
+    recommendations: list[Recommendation]
+
+
+class Contribution(BaseModel):
+    """What an item of the history adds to a score."""
+
+    item: Name
+    value: float
+
+
+class ExplainResponse(BaseModel):
+    """What a score is made of: contributions and rest sum to it."""
+
+    item: Name
+    score: float
+    contributions: list[Contribution]
+    rest: dict[str, float]
+    by_content: float
+    text: str
+
+
+class Recommend(Plugin):
+    """Turn an interaction log and a catalogue into recommendations that are measured and explained."""
+
+    name = "recommend"
+
+    class Config(BaseModel, extra="forbid", frozen=True):
+        """The table ``[plugins.recommend]``."""
+
+        state: str = Field("recommender", description="folder of the recommender and its versions")
+        keep: int = Field(5, ge=1, description="versions that are kept")
+
+    def __init__(self, runtime: Any, config: Any) -> None:
+        super().__init__(runtime, config)
+        self._lock = Lock()
+        self._loaded: dict[str, tuple[str, Recommender]] = {}
+
+    @task
+    def for_user(self, request: UserRequest) -> ListResponse:
+        """Recommend items to a user."""
+        from mmsdk_recommend.names import known
+        from mmsdk_recommend.serving import Serving
+
+        recommender = self.recommender(request.state)
+        user = known(request.user, recommender.data.users)
+        serving = Serving(diversity=request.diversity) if request.diversity else None
+        found = recommender.recommend(
+            [user], request.k, exclude_seen=request.exclude_seen, where=request.where, serving=serving
+        )
+        return _response(recommender, found)
+
+    @task
+    def similar(self, request: SimilarRequest) -> ListResponse:
+        """Give the items that are most like one."""
+        from mmsdk_recommend.names import known
+
+        recommender = self.recommender(request.state)
+        item = known(request.item, recommender.data.items)
+        return _response(recommender, recommender.similar(item, request.k, where=request.where))
+
+    @task
+    def for_history(self, request: SessionRequest) -> ListResponse:
+        """Recommend to somebody new by some items, such as the last clicks."""
+        from mmsdk_recommend.names import known
+
+        recommender = self.recommender(request.state)
+        items = [known(item, recommender.data.items) for item in request.items]
+        return _response(recommender, recommender.for_history(items, request.k, where=request.where))
+
+    @task
+    def for_taste(self, request: TasteRequest) -> ListResponse:
+        """Recommend by a text or a picture of what is liked."""
+        recommender = self.recommender(request.state)
+        contents: list[str | Image] = [
+            *([request.text] if request.text else []),
+            *([_picture(request.image)] if request.image else []),
+        ]
+        return _response(recommender, recommender.for_taste(contents, request.k, where=request.where))
+
+    @task
+    def rerank(self, request: RerankRequest) -> ListResponse:
+        """Order candidates for a user."""
+        from mmsdk_recommend.names import known
+
+        recommender = self.recommender(request.state)
+        items = [known(item, recommender.data.items) for item in request.candidates]
+        return _response(recommender, recommender.rerank(known(request.user, recommender.data.users), items))
+
+    @task
+    def explain(self, request: ExplainRequest) -> ExplainResponse:
+        """Say what the score of an item for a user is made of."""
+        from mmsdk_recommend.explain import explain
+        from mmsdk_recommend.names import known
+
+        recommender = self.recommender(request.state)
+        user, item = known(request.user, recommender.data.users), known(request.item, recommender.data.items)
+        return ExplainResponse.model_validate(explain(recommender, user, item).to_json())
+
+    def commands(self) -> Mapping[str, Callable[..., Any]]:
+        """Give the commands that read and write files."""
+        return {
+            "fit": _command(FitRequest, self._fit),
+            "evaluate": _command(EvaluateRequest, _evaluate),
+            "validate": _command(Source, _validate),
+            "rollback": _command(RollbackRequest, self._rollback),
+        }
+
+    def pages(self) -> Mapping[str, Any]:
+        """Give the explorer of the recommender in the setting's folder."""
+        from mmsdk_recommend.explorer import explorer
+
+        return {"explorer": explorer(self.recommender)}
+
+    def recommender(self, state: str | None = None) -> "Recommender":
+        """Give the recommender of a folder, read again when another version became current."""
+        from mmsdk_recommend.versions import Versions
+
+        versions = Versions(state or self.config.state)
+        current = versions.current()
+        key = str(versions.folder.resolve())
+        with self._lock:
+            if self._loaded.get(key, ("", None))[0] != current:
+                loaded = versions.load()
+                loaded.encoders = self.runtime.encoders()
+                self._loaded[key] = (current, loaded)
+            return self._loaded[key][1]
+
+    def _fit(self, request: FitRequest) -> dict[str, Any]:
+        """Fit a recommender and make it the current version."""
+        from mmsdk_recommend.recommender import Recommender
+        from mmsdk_recommend.versions import Versions
+
+        frame, catalogue = _read(request)
+        fitted = Recommender(request.model, encoders=self.runtime.encoders()).fit(frame, catalogue)
+        about = {
+            "model": request.model,
+            "interactions": request.interactions,
+            "catalogue": str(request.catalogue or ""),
+        }
+        version = Versions(request.state or self.config.state, keep=self.config.keep).publish(fitted, about=about)
+        counts = {"users": len(fitted.data.users), "items": len(fitted.data.items), "interactions": len(frame)}
+        return {"version": version, "model": request.model, **counts}
+
+    def _rollback(self, request: RollbackRequest) -> dict[str, str]:
+        """Make an older version current."""
+        from mmsdk_recommend.versions import Versions
+
+        return {"version": Versions(request.state or self.config.state).rollback(request.version)}
+
+
+def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
+    """Measure models beside each other by full ranking, with intervals, and write a report."""
+    from mmsdk_recommend.evaluation import evaluate
+    from mmsdk_recommend.report import write_report
+    from mmsdk_recommend.splits import split
+
+    frame, catalogue = _read(request)
+    models = [name.strip() for name in request.models.split(",") if name.strip()]
+    options: dict[str, Any] = {"k": request.k, "labels": request.labels, "tune": request.tune}
+    found = evaluate(split(frame, request.split), models, catalogue=catalogue, **options)
+    written = {"report": str(write_report(found, request.report))} if request.report else {}
+    return {**found.to_json(), **written}
+
+
+def _validate(request: Source) -> dict[str, Any]:
+    """Report what is odd about interactions: repetitions, robots, gaps, times, items that the catalogue lacks."""
+    from mmsdk_recommend.quality import validate
+
+    return validate(*_read(request)).to_json()
+
+
+def _command(kind: type[BaseModel], run: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Make a command whose options are the fields of a request, the first one an argument when it is required."""
+
+    def command(**given: Any) -> Any:
+        try:
+            return run(kind(**given))
+        except ValidationError as error:
+            said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False)]
+            raise InputError("; ".join(said)) from error
+
+    parameters = []
+    for name, field in kind.model_fields.items():
+        option = typer.Argument if field.is_required() else typer.Option
+        annotation = Annotated[field.annotation, option(help=field.description)]  # type: ignore[name-defined]
+        default = inspect.Parameter.empty if field.is_required() else field.default
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        )
+    command.__doc__ = run.__doc__
+    vars(command)["__signature__"] = inspect.Signature(parameters)
+    return command
+
+
+def _read(source: Source) -> "tuple[pd.DataFrame, pd.DataFrame | None]":
+    from mmsdk_recommend import catalogue, interactions
+
+    pairs = [pair.partition("=") for pair in source.columns.split(",") if pair]
+    if any(not column for _, _, column in pairs):
+        raise InputError(f"--columns must look like user=userId,item=movieId, not {source.columns!r}")
+    columns = {name.strip(): column.strip() for name, _, column in pairs}
+    frame = interactions.read(source.interactions, columns=columns, query=source.query)
+    return frame, None if source.catalogue is None else catalogue.read(source.catalogue)
+
+
+def _picture(written: str) -> "Image":
+    from mmsdk import load
+    from mmsdk.types import Image
+
+    try:
+        content = load(base64.b64decode(written, validate=True))
+    except ValueError as error:
+        raise InputError(f"the picture is not base64: {error}") from error
+    if not isinstance(content, Image):
+        raise InputError("the picture is a recording")
+    return content
+
+
+def _response(recommender: "Recommender", found: "pd.DataFrame") -> ListResponse:
+    records = recommender.metadata
+    rows = found.to_dict("records")
+    places = recommender.places([row["item"] for row in rows])
+    return ListResponse(
+        recommendations=[
+            Recommendation(item=_name(row["item"]), score=row["score"], rank=row["rank"], metadata=dict(records[place]))
+            for row, place in zip(rows, places.tolist(), strict=True)
+        ]
+    )
+
+
+def _name(name: Any) -> Name:
+    return int(name) if isinstance(name, int) or (hasattr(name, "dtype") and name.dtype.kind in "iu") else str(name)

@@ -1,0 +1,97 @@
+"""The doors: command line and tasks, from a file of purchases to an explanation."""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from mmsdk import App
+from mmsdk.cli import main
+from mmsdk.errors import CollectionNotFoundError, InputError
+from mmsdk.runtime import Runtime
+from mmsdk.testing import PluginContract
+from mmsdk_recommend.plugin import Recommend
+
+from .test_recommend_recommender import world
+
+
+class TestRecommend(PluginContract):
+    plugin = Recommend
+    requests: ClassVar = {
+        "for_user": [{"user": "u1", "k": 3}, {"user": "u2", "where": {"price": {"$lt": 30}}, "diversity": 0.4}],
+        "similar": [{"item": "i3"}],
+        "for_history": [{"items": ["i1", "i5"]}, {"items": []}],
+        "rerank": [{"user": "u1", "candidates": ["i1", "i2"]}],
+        "explain": [{"user": "u1", "item": "i9"}],
+    }
+
+    @pytest.fixture(autouse=True)
+    def _fitted(self, files: Path) -> None:
+        command(
+            None, "fit", str(files / "bought.csv"), "--catalogue", str(files / "items.jsonl"), "--model", "item_knn"
+        )
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recommend")
+    interactions, catalogue = world()
+    interactions.to_csv(folder / "bought.csv", index=False)
+    catalogue.to_json(folder / "items.jsonl", orient="records", lines=True)
+    return folder
+
+
+def command(capsys: pytest.CaptureFixture[str] | None, *words: str, code: int = 0) -> Any:
+    assert main(["recommend", *words, "--json"]) == code
+    return json.loads(capsys.readouterr().out) if capsys and code == 0 else None
+
+
+def test_from_purchases_to_an_explanation(
+    capsys: pytest.CaptureFixture[str], files: Path, tmp_path: Path, bundled: Runtime
+) -> None:
+    fitted = command(
+        capsys, "fit", str(files / "bought.csv"), "--catalogue", str(files / "items.jsonl"), "--model", "ease"
+    )
+    assert fitted == {"version": "v0001", "model": "ease", "users": 60, "items": 40, "interactions": 420}
+    found = command(capsys, "for-user", "--user", "u1", "--k", "3", "--request", '{"where": {"price": {"$gte": 10}}}')
+    assert [set(one) for one in found["recommendations"]] == [{"item", "score", "rank", "metadata"}] * 3
+    assert all(one["metadata"]["price"] >= 10 for one in found["recommendations"])
+    like = command(capsys, "similar", "--item", "i5", "--k", "2")["recommendations"]
+    assert all(int(one["item"][1:]) % 4 == 1 for one in like)
+    best = found["recommendations"][0]
+    told = command(capsys, "explain", "--user", "u1", "--item", best["item"])
+    total = sum(one["value"] for one in told["contributions"]) + sum(told["rest"].values())
+    assert total == pytest.approx(best["score"], abs=1e-4)
+    page = tmp_path / "report.html"
+    measured = command(
+        capsys, "evaluate", str(files / "bought.csv"), "--split", "user_time", "--models", "ease", "--report", str(page)
+    )
+    assert [one["model"] for one in measured["models"]] == ["popularity", "item_knn", "ease"]
+    assert {"value", "low", "high"} == set(measured["models"][2]["figures"]["NDCG@10"])
+    assert page.is_file()
+    assert command(capsys, "fit", str(files / "bought.csv"), "--model", "popularity")["version"] == "v0002"
+    assert command(capsys, "rollback") == {"version": "v0001"}
+
+
+def test_what_goes_wrong_has_its_code(capsys: pytest.CaptureFixture[str], files: Path, tmp_path: Path) -> None:
+    command(capsys, "for-user", "--user", "u1", code=CollectionNotFoundError.exit_code)
+    command(capsys, "fit", "nothing.csv", code=InputError.exit_code)
+    command(capsys, "fit", str(files / "bought.csv"), "--columns", "user", code=InputError.exit_code)
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    command(capsys, "fit", str(tmp_path / "other.csv"), code=InputError.exit_code)
+    assert "missing: user, item; there: a, b" in capsys.readouterr().err
+    command(capsys, "evaluate", str(files / "bought.csv"), "--split", "moon", code=InputError.exit_code)
+    command(capsys, "evaluate", str(files / "bought.csv"), "--k", "0", code=InputError.exit_code)
+
+
+def test_numbers_as_names_come_from_a_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("userId,movieId,timestamp\n1,10,1\n1,20,2\n2,10,1\n2,30,2\n3,20,5\n3,30,6\n")
+    command(capsys, "fit", str(tmp_path / "a.csv"), "--model", "item_knn")
+    found = command(capsys, "for-user", "--user", "1")["recommendations"]
+    assert [one["item"] for one in found] == [30]
+    with App() as app:
+        asked = app.run("recommend.for_user", {"user": 1})
+        assert asked.recommendations[0].item == 30
+        with pytest.raises(InputError, match="no interactions: '99'"):
+            app.run("recommend.for_user", {"user": 99})
