@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmsdk.errors import FetchError, InputError, UnsupportedMediaError
@@ -124,6 +124,7 @@ WANTED = st.one_of(
 WHERE = st.dictionaries(st.sampled_from(["p", "q", "p.q"]), WANTED, max_size=2)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(RECORDS, max_size=6), st.one_of(WHERE, st.builds(lambda a, b: {"$or": [a, {"$not": b}]}, WHERE, WHERE)))
 def test_filters_mean_what_they_mean_in_the_core(records: list[dict[str, Any]], where: dict[str, Any]) -> None:
     assert Table(records).mask(where).tolist() == [matches(parse(where), record) for record in records]
