@@ -29,7 +29,7 @@ MODULES = (
     *("filters", "collection", "rerank", "explain", "assistant", "guard", "heads", "entities", "evaluation"),
     *("weights", "database", "report", "langchain"),
     *("langchain.embeddings", "langchain.vectorstore", "langchain.retriever", "langchain.tools"),
-    *("runtime", "plugin", "app", "testing"),
+    *("runtime", "plugin", "app", "server.app", "server.keys", "server.batching", "testing"),
 )
 NOTE = "<!-- Written by docs/generate.py (make docs). Change the code, not this file. -->\n"
 PLUGINS = """A plugin adds a command `mmsdk <plugin> <task>` for each of its tasks, with an option for every scalar

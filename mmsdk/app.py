@@ -27,8 +27,11 @@ from mmsdk.runtime import Runtime
 from mmsdk.settings import Settings
 
 _COLLECTIONS = ("add", "ask", "backup", "chat", "delete", "info", "reindex", "repair", "restore", "search", "verify")
-RESERVED = frozenset({*_COLLECTIONS, "config", "help", "models", "plugins", "serve", "transcribe", "ui"})
-"""Names of the core's commands, present and to come; no plugin may take one."""
+_ROUTES = ("collections", "files", "health", "login", "logout", "metrics", "openapi", "ready", "v1")
+RESERVED = frozenset(
+    {*_COLLECTIONS, *_ROUTES, "config", "help", "keys", "mcp", "models", "plugins", "serve", "transcribe", "ui"}
+)
+"""Names of the core's commands and of the server's routes, present and to come; no plugin may take one."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,8 @@ class App(Closing):
     []
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.runtime = Runtime(settings)
+    def __init__(self, settings: Settings | None = None, *, runtime: Runtime | None = None) -> None:
+        self.runtime = runtime or Runtime(settings)
         self.settings = self.runtime.settings
         self._plugins: dict[str, Plugin] = {}
         self._lock = Lock()

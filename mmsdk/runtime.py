@@ -86,6 +86,14 @@ class Runtime(Closing):
             lambda: Collection.open(address, create, self.encoders(), settings=self.settings),
         )
 
+    def forget(self, path: str | Path) -> None:
+        """Close a collection if it is open; the next call of ``collection`` opens it anew."""
+        address = str(path) if "://" in str(path) else str(Path(path).resolve())
+        with self._lock:
+            slot = self._slots.pop(("collection", address), None)
+        for made in slot.made if slot else ():
+            made.close()
+
     def close(self) -> None:
         """Close collections and models that can be closed; calling it twice is fine."""
         with self._lock:

@@ -86,6 +86,31 @@ class Retrieval(_Table):
     )
 
 
+class Serving(_Table):
+    """What ``mmsdk serve`` allows; see docs/server.md. Beyond it a request is refused, with what is allowed."""
+
+    hosts: tuple[str, ...] = Field((), description="names in the Host header besides localhost and IP addresses")
+    origins: tuple[str, ...] = Field((), description="web pages of other origins that may call (CORS), as https://host")
+    seconds: float = Field(120.0, gt=0, description="time for one request, waiting included")
+    adding_seconds: float = Field(3600.0, gt=0, description="time for one request that adds documents")
+    body_mb: int = Field(32, gt=0, description="size of a request, pictures and recordings in it included")
+    upload_mb: int = Field(256, gt=0, description="size of an upload, all files together")
+    files: int = Field(100, gt=0, description="files of one upload, and addresses of one request")
+    inputs: int = Field(512, gt=0, description="inputs of one embedding request")
+    k: int = Field(100, gt=0, description="hits of one search")
+    encoding: int = Field(64, gt=0, description="embedding requests at the same time; they share batches")
+    searching: int = Field(4, gt=0, description="searches at the same time")
+    answering: int = Field(2, gt=0, description="answers, transcriptions and plugin tasks at the same time")
+    generating: int = Field(1, gt=0, description="replies that the LLM writes at the same time")
+    adding: int = Field(1, gt=0, description="requests that add documents at the same time")
+    queue: float = Field(2.0, ge=0, description="requests that may wait, for each that runs; beyond it 429")
+    queue_tokens: int = Field(200_000, gt=0, description="tokens of the requests that wait (bytes of text / 4)")
+    batch_items: int = Field(64, gt=0, description="inputs that are encoded in one batch; 1 turns batching off")
+    batch_tokens: int = Field(8192, gt=0, description="tokens that are encoded in one batch")
+    precision: Literal["float32", "auto"] = Field("float32", description="auto: encode much text in half precision")
+    session_hours: float = Field(12.0, gt=0, description="how long a browser stays logged in")
+
+
 class Settings(_Table):
     """Everything that can be set. Build it with ``Settings.load``.
 
@@ -101,12 +126,14 @@ class Settings(_Table):
     llm: str | None = Field(None, description="LLM instead of the preset's")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     cache: Path = Field(default_factory=lambda: user_cache_path("mmsdk"), description="where model files are kept")
+    precision: Literal["auto", "float32"] = Field("auto", description="auto: much text in half precision if faithful")
     offline: bool = Field(False, description="turn every network attempt into an error")
     limits: Limits = Limits()
     fetch: Fetch = Fetch()
     chunking: Chunking = Chunking()
     store: Indexing = Indexing()
     retrieval: Retrieval = Retrieval()
+    server: Serving = Serving()
     pins: Mapping[str, str] = Field(default_factory=dict, description="name to the distribution that provides it")
     plugins: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict, description="one table a plugin")
 

@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from mmsdk import registry
-from mmsdk.cli import output
+from mmsdk.cli import output, serving
 from mmsdk.errors import CorruptionError, InputError, InvalidFilterError, UnsupportedModalityError
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class CoreGroup(TyperGroup):
 app = typer.Typer(cls=CoreGroup, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 models = typer.Typer(help="Model files: what is there, what is missing, where it is.")
 app.add_typer(models, name="models")
+app.add_typer(serving.keys, name="keys")
+app.command()(serving.serve)
+app.command()(serving.mcp)
 
 
 def _version(wanted: bool) -> None:

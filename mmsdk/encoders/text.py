@@ -163,8 +163,9 @@ class TextEncoder:
 
     @property
     def way(self) -> Way:
-        """How the model is run: in float32 until there was much to encode, then the fastest way of a trial."""
-        return self._fastest if self._tokens >= _MANY else self._exact
+        """How the model is run: in float32 until there was much to encode, then, if allowed, the fastest of a trial."""
+        much = self.settings.precision == "auto" and self._tokens >= _MANY
+        return self._fastest if much else self._exact
 
     @cached_property
     def _library(self) -> Way:

@@ -1,0 +1,63 @@
+"""A route for every task of the installed plugins, and the pages that they bring.
+
+A task may read whatever the server may read, so it needs a key for all collections with the scope write.
+"""
+
+import logging
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from pydantic import BaseModel
+
+from mmsdk.errors import InputError
+from mmsdk.plugin import Task
+from mmsdk.server import logs
+from mmsdk.server.rules import Rule, Rules
+from mmsdk.server.service import Service
+from mmsdk.server.work import state_of
+
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def router(service: Service, rules: Rules) -> APIRouter:
+    """Give ``POST /<plugin>/<task>`` for every task."""
+    made = APIRouter(tags=["plugins"])
+    for task in service.app.tasks.values():
+        _route(service, rules, made, task=task)
+    for status in service.app.plugins:
+        if status.state == "failed":
+            logs.tell(logging.WARNING, "plugin_failed", plugin=status.name)
+    return made
+
+
+def mount(service: Service, rules: Rules, app: FastAPI) -> list[tuple[str, str]]:
+    """Mount every page of a plugin at ``/<plugin>/<name>`` and give plugin and name of each."""
+    found = []
+    for status in service.app.plugins:
+        if status.state == "ready":
+            for name, page in service.app.plugin(status.name).pages().items():
+                path = f"/{status.name}/{name}"
+                rules.add(Rule(_METHODS, path, scope="read", lane="page", whole=True, under=True, look="page"))
+                app.mount(path, page)
+                found.append((status.name, name))
+    return found
+
+
+def _route(service: Service, rules: Rules, made: APIRouter, *, task: Task) -> None:
+    plugin, _, name = task.name.partition(".")
+
+    async def run(request: Request, given: Any) -> Any:
+        return await state_of(request.scope).run(service.threads, lambda: called(task, given))
+
+    run.__annotations__ |= {"given": task.request, "return": task.response}
+    run.__name__, run.__doc__ = f"{plugin}_{name}", task.help
+    path = f"/{plugin}/{name}"
+    rules.route(made, "POST", path, scope="write", lane="answer", whole=True, response_model=task.response)(run)
+
+
+def called(task: Task, given: BaseModel) -> BaseModel:
+    """Run a task; a ``ValueError`` of it is a mistake of the caller."""
+    try:
+        return task(given)
+    except ValueError as error:
+        raise InputError(f"{task.name}: {error}") from error

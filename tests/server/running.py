@@ -1,0 +1,49 @@
+"""A real server on loopback, in a thread of the test process."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from mmsdk.server.app import build
+from mmsdk.server.service import Service
+from mmsdk.settings import Settings
+
+
+@dataclass
+class Running:
+    """A server that runs: its address, its service, and a client without a key."""
+
+    url: str
+    service: Service
+    app: Any
+
+    def client(self, key: str | None = None, **options: Any) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False, **options)
+
+
+@contextmanager
+def running(data: Path, settings: Settings, *, ui: bool = False, service: Service | None = None) -> Iterator[Running]:
+    service = service or Service(data, settings)
+    app = build(service, ui=ui)
+    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, proxy_headers=False, ws="websockets-sansio")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield Running(f"http://127.0.0.1:{port}", service, app)
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        assert not thread.is_alive()
