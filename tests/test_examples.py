@@ -129,3 +129,16 @@ def test_the_tree_in_the_readme_names_every_module() -> None:
     modules = [path for path in (ROOT / "mmsdk").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
     named = re.findall(r"^  (\S+?)/?(?= )", tree, re.MULTILINE)
     assert sorted(path.name for path in modules) == sorted(named)
+
+
+def test_recommend_places_new_posters_by_text_and_picture(
+    bundled: Runtime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = run("recommend.py", capsys)
+    bounds = json.loads(re.findall(r"new posters, NDCG@10: (\{.*\})", printed)[0])
+    reached = {name: float(value) for name, value in re.findall(r"by (text|picture|both): ([\d.]+)", printed)}
+    assert reached["both"] > max(reached["text"], reached["picture"])
+    assert min(reached.values()) > max(3 * bounds["chance"], bounds["popularity"])
+    assert re.search(r"no\. \d+\): because you took .*\(no\. \d+\)", printed)
+    assert (tmp_path / "demo-recommend" / "report.html").is_file()

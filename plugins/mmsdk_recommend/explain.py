@@ -19,8 +19,8 @@ _LEAST = 0.05
 _NAMED = {
     "popularity": "it is popular",
     "all_time": "it is popular",
-    "sequence": "of what came last",
-    "sasrec": "of what came last",
+    "sequence": "it fits what came last",
+    "sasrec": "it fits what came last",
 }
 
 
@@ -109,10 +109,10 @@ def _sentence(
     if reasons and for_it / total >= _LEAST:
         said.append(f"you took {_listed(reasons)}")
         if by_content / total >= _LEAST:
-            said.append("its content is like what you took")
+            said.append("its content is like theirs")
     said += [_NAMED[name] for name, value in more.items() if value / total >= _LEAST]
     title = shown(recommender, item)
-    return f"{title}: because {_listed(list(dict.fromkeys(said)))}." if said else f"{title}: nothing speaks for it."
+    return f"{title}: because {'; '.join(dict.fromkeys(said))}." if said else f"{title}: nothing speaks for it."
 
 
 def _listed(words: list[str]) -> str:

@@ -25,12 +25,12 @@ _STYLE = """
 font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5rem;margin:0 0 1rem}h2{font-size:1.1rem;margin:2rem 0 .6rem}
 a{color:var(--link);text-decoration:none}a:hover{text-decoration:underline}.soft{color:var(--soft);font-size:.85rem}
 form{display:flex;flex-wrap:wrap;gap:.6rem;align-items:end;background:var(--panel);padding:1rem;border-radius:.6rem}
-label{display:flex;flex-direction:column;font-size:.8rem;color:var(--soft);gap:.2rem}
+label{flex:1 1 9rem;display:flex;flex-direction:column;font-size:.8rem;color:var(--soft);gap:.2rem}
 input,button{font:inherit;padding:.4rem .6rem;border:1px solid var(--line);border-radius:.4rem;background:var(--ground);
-color:var(--ink);max-width:100%}button{background:var(--link);color:var(--ground);border:0;padding:.5rem 1.2rem}
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(10.5rem,1fr));gap:.9rem}
+color:var(--ink);width:100%}button{background:var(--link);color:var(--ground);border:0;padding:.5rem 1.2rem;width:auto}
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:.9rem}
 .card{background:var(--panel);border-radius:.6rem;overflow:hidden;display:flex;flex-direction:column}
-.card img,.blank{width:100%;aspect-ratio:1;object-fit:cover;background:var(--line)}.blank{display:flex;
+.card img,.blank{width:100%;aspect-ratio:4/3;object-fit:cover;background:var(--line)}.blank{display:flex;
 align-items:center;justify-content:center;color:var(--soft);font-size:2rem}.card div.text{padding:.6rem .8rem}
 .card p{margin:.3rem 0 0}.small img,.small .blank{aspect-ratio:3/2}.error{border-left:4px solid #c33;padding:.5rem 1rem}
 """

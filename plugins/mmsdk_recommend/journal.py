@@ -82,6 +82,11 @@ class Journal(Closing):
             frame = frame[frame["weight"] > 0].reset_index(drop=True)
         return frame
 
+    def count(self) -> int:
+        """Give the number of events."""
+        found: Any = self.connection.execute("SELECT count(*) FROM events").fetchall()[0][0]
+        return int(found)
+
     def show(self, found: pd.DataFrame, *, version: str = "", at: float | None = None) -> list[int]:
         """Keep lists as ``Recommender.recommend`` gave them, and give the number of each user's request, in order."""
         when = time.time() if at is None else float(at)

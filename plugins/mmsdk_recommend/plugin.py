@@ -2,6 +2,7 @@
 
 import base64
 import inspect
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
@@ -12,137 +13,34 @@ from pydantic import BaseModel, Field, ValidationError
 
 from mmsdk import Plugin, task
 from mmsdk.errors import InputError
+from mmsdk_recommend.requests import (
+    EraseRequest,
+    EvaluateRequest,
+    ExplainRequest,
+    ExplainResponse,
+    FitRequest,
+    ListResponse,
+    MonitorResponse,
+    Name,
+    PushRequest,
+    PushResponse,
+    Recommendation,
+    RerankRequest,
+    RollbackRequest,
+    SessionRequest,
+    SimilarRequest,
+    Source,
+    StateRequest,
+    TasteRequest,
+    UserRequest,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mmsdk.types import Image
+    from mmsdk_recommend.journal import Journal
     from mmsdk_recommend.recommender import Recommender
-
-Name = str | int
-Asked = Annotated[str, Field(coerce_numbers_to_str=True)]
-"""A name from outside: text, which ``known`` turns into a number where the data has numbers."""
-
-
-class Source(BaseModel, extra="forbid"):
-    """Where interactions and items are."""
-
-    interactions: str = Field(description=".csv, .tsv or .parquet file, or an SQLAlchemy address with --query")
-    catalogue: Path | None = Field(None, description=".csv, .parquet or .jsonl file with a column item, and others")
-    columns: str = Field("", description="which column is what, such as user=userId,item=movieId")
-    query: str | None = Field(None, description="SQL, when the interactions are in a database")
-
-
-class FitRequest(Source, extra="forbid"):
-    """What to fit, and where to keep it."""
-
-    model: str = Field("hybrid", description="hybrid, ease, item_knn, ials, sasrec, popularity or content")
-    state: str | None = Field(None, description="folder of the recommender; else the setting's")
-
-
-class EvaluateRequest(Source, extra="forbid"):
-    """What to measure, and how."""
-
-    split: str = Field("global_time", description="global_time, user_time, leave_last_out or random")
-    models: str = Field("ease,hybrid", description="names joined by commas; popularity and item_knn always join")
-    k: int = Field(10, ge=1, le=100, description="length of the lists")
-    labels: str | None = Field(None, description="metadata key for calibration, such as genres")
-    tune: bool = Field(False, description="choose hyper-parameters on a split of the training part")
-    report: Path | None = Field(None, description="write tables and plots to this .html file")
-
-
-class RollbackRequest(BaseModel, extra="forbid"):
-    """Which version."""
-
-    version: str | None = Field(None, description="such as v0003; else the one before the current")
-    state: str | None = Field(None, description="folder of the recommender; else the setting's")
-
-
-class StateRequest(BaseModel, extra="forbid"):
-    """A recommender."""
-
-    state: str | None = Field(None, description="folder of the recommender; else the setting's")
-
-
-class ListRequest(StateRequest, extra="forbid"):
-    """How long a list, of what."""
-
-    k: int = Field(10, ge=1, le=1000, description="items at most")
-    where: dict[str, Any] | None = Field(None, description='filter by metadata, such as {"price": {"$lt": 50}}')
-
-
-class UserRequest(ListRequest, extra="forbid"):
-    """For whom, and how the list is made."""
-
-    user: Asked = Field(description="name of the user")
-    exclude_seen: bool = Field(True, description="leave out what the user has")
-    diversity: float = Field(0.0, ge=0, le=1, description="0: by score alone, 1: by difference alone")
-
-
-class SimilarRequest(ListRequest, extra="forbid"):
-    """Like what."""
-
-    item: Asked = Field(description="name of the item")
-
-
-class SessionRequest(ListRequest, extra="forbid"):
-    """For somebody of whom only some items are known."""
-
-    items: list[Asked] = Field(description="what was taken or clicked, oldest first; none: what is popular")
-
-
-class TasteRequest(ListRequest, extra="forbid"):
-    """For somebody who says or shows what they like."""
-
-    text: str | None = Field(None, description="what is liked")
-    image: str | None = Field(None, description="a picture of what is liked, in base64")
-
-
-class RerankRequest(StateRequest, extra="forbid"):
-    """Which candidates, for whom."""
-
-    user: Asked = Field(description="name of the user")
-    candidates: list[Asked] = Field(min_length=1, description="items to order")
-
-
-class ExplainRequest(StateRequest, extra="forbid"):
-    """What to explain."""
-
-    user: Asked = Field(description="name of the user")
-    item: Asked = Field(description="name of the item")
-
-
-class Recommendation(BaseModel):
-    """An item of a list."""
-
-    item: Name
-    score: float
-    rank: int
-    metadata: dict[str, Any] = Field(default_factory=dict)
-
-
-class ListResponse(BaseModel):
-    """A list, best first."""
-
-    recommendations: list[Recommendation]
-
-
-class Contribution(BaseModel):
-    """What an item of the history adds to a score."""
-
-    item: Name
-    value: float
-
-
-class ExplainResponse(BaseModel):
-    """What a score is made of: contributions and rest sum to it."""
-
-    item: Name
-    score: float
-    contributions: list[Contribution]
-    rest: dict[str, float]
-    by_content: float
-    text: str
 
 
 class Recommend(Plugin):
@@ -169,11 +67,17 @@ class Recommend(Plugin):
 
         recommender = self.recommender(request.state)
         user = known(request.user, recommender.data.users)
-        serving = Serving(diversity=request.diversity) if request.diversity else None
+        plain = not (request.diversity or request.exploration)
+        seed = secrets.randbits(32)
+        serving = None if plain else Serving(request.diversity, exploration=request.exploration, seed=seed)
         found = recommender.recommend(
             [user], request.k, exclude_seen=request.exclude_seen, where=request.where, serving=serving
         )
-        return _response(recommender, found)
+        response = _response(recommender, found)
+        if request.keep and len(found):
+            with self._journal(request.state) as journal:
+                response.request = journal.show(found, version=self._version(request.state))[0]
+        return response
 
     @task
     def similar(self, request: SimilarRequest) -> ListResponse:
@@ -222,6 +126,23 @@ class Recommend(Plugin):
         user, item = known(request.user, recommender.data.users), known(request.item, recommender.data.items)
         return ExplainResponse.model_validate(explain(recommender, user, item).to_json())
 
+    @task
+    def push(self, request: PushRequest) -> PushResponse:
+        """Take in one event; with the number of a list it counts as a click there too."""
+        with self._journal(request.state) as journal:
+            if request.shown is not None:
+                journal.reward(request.shown, _number(request.item, journal, request.shown))
+            journal.push(request.user, request.item, kind=request.kind, weight=request.weight, at=request.time)
+            return PushResponse(events=journal.count())
+
+    @task
+    def monitor(self, request: StateRequest) -> MonitorResponse:
+        """Show click-through and coverage of each version, over the lists that were kept."""
+        recommender = self.recommender(request.state)
+        with self._journal(request.state) as journal:
+            found = journal.monitor(len(recommender.data.items))
+        return MonitorResponse(current=self._version(request.state), versions=found)
+
     def commands(self) -> Mapping[str, Callable[..., Any]]:
         """Give the commands that read and write files."""
         return {
@@ -229,6 +150,7 @@ class Recommend(Plugin):
             "evaluate": _command(EvaluateRequest, _evaluate),
             "validate": _command(Source, _validate),
             "rollback": _command(RollbackRequest, self._rollback),
+            "erase": _command(EraseRequest, self._erase),
         }
 
     def pages(self) -> Mapping[str, Any]:
@@ -266,6 +188,29 @@ class Recommend(Plugin):
         version = Versions(request.state or self.config.state, keep=self.config.keep).publish(fitted, about=about)
         counts = {"users": len(fitted.data.users), "items": len(fitted.data.items), "interactions": len(frame)}
         return {"version": version, "model": request.model, **counts}
+
+    def _erase(self, request: EraseRequest) -> dict[str, Any]:
+        """Forget a user: from the journal, and by fitting again without them and deleting older versions."""
+        from mmsdk_recommend.names import known
+        from mmsdk_recommend.versions import Versions
+
+        recommender = self.recommender(request.state)
+        user = known(request.user, recommender.data.users)
+        with self._journal(request.state) as journal:
+            rows = sum(journal.erase(name) for name in {user, request.user})
+        if user not in recommender.data.users and rows:
+            return {"version": self._version(request.state), "journal_rows": rows}
+        return {"version": Versions(request.state or self.config.state).erase(user), "journal_rows": rows}
+
+    def _journal(self, state: str | None) -> "Journal":
+        from mmsdk_recommend.journal import Journal
+
+        return Journal(state or self.config.state)
+
+    def _version(self, state: str | None) -> str:
+        from mmsdk_recommend.versions import Versions
+
+        return Versions(state or self.config.state).current()
 
     def _rollback(self, request: RollbackRequest) -> dict[str, str]:
         """Make an older version current."""
@@ -320,13 +265,25 @@ def _command(kind: type[BaseModel], run: Callable[[Any], Any]) -> Callable[..., 
 
 def _read(source: Source) -> "tuple[pd.DataFrame, pd.DataFrame | None]":
     from mmsdk_recommend import catalogue, interactions
+    from mmsdk_recommend.journal import FILE, Journal
 
     pairs = [pair.partition("=") for pair in source.columns.split(",") if pair]
     if any(not column for _, _, column in pairs):
         raise InputError(f"--columns must look like user=userId,item=movieId, not {source.columns!r}")
     columns = {name.strip(): column.strip() for name, _, column in pairs}
-    frame = interactions.read(source.interactions, columns=columns, query=source.query)
+    if (Path(source.interactions) / FILE).is_file():
+        with Journal(source.interactions) as journal:
+            frame = journal.frame()
+    else:
+        frame = interactions.read(source.interactions, columns=columns, query=source.query)
     return frame, None if source.catalogue is None else catalogue.read(source.catalogue)
+
+
+def _number(item: str, journal: "Journal", request: int) -> Any:
+    """Give an item as a list of the journal showed it: as text, or as a number."""
+    shown = journal.showings()
+    names = shown[shown["request"] == request]["item"].tolist()
+    return next((name for name in names if str(name) == item), item)
 
 
 def _picture(written: str) -> "Image":

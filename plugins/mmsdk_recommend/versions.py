@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmsdk.database import WriterLock
 from mmsdk.errors import CollectionNotFoundError, InputError
+from mmsdk_recommend.changes import erase
 from mmsdk_recommend.recommender import Recommender
 
 _CURRENT = "current"
@@ -69,6 +70,17 @@ class Versions:
                 raise InputError(f"there is no version {chosen}; there are: {', '.join(there)}")
             self._point(chosen)
         return chosen
+
+    def erase(self, user: Hashable) -> str:
+        """Fit the current version again without a user, and delete all others: they held the user's interactions."""
+        recommender = self.load()
+        erase(recommender, user)
+        name = self.publish(recommender.refit(), about={"refit": "a user was erased"})
+        with WriterLock(self.folder / "writer.lock"):
+            for old in self.names():
+                if old != name:
+                    shutil.rmtree(self.folder / old)
+        return name
 
     def load(self) -> Recommender:
         """Read the current version."""

@@ -95,3 +95,19 @@ def test_numbers_as_names_come_from_a_command_line(capsys: pytest.CaptureFixture
         assert asked.recommendations[0].item == 30
         with pytest.raises(InputError, match="no interactions: '99'"):
             app.run("recommend.for_user", {"user": 99})
+
+
+def test_events_lists_and_clicks_are_kept_and_users_erased(capsys: pytest.CaptureFixture[str], files: Path) -> None:
+    command(capsys, "fit", str(files / "bought.csv"), "--model", "item_knn")
+    shown = command(capsys, "for-user", "--user", "u1", "--k", "2", "--keep", "--exploration", "0.2")
+    clicked = shown["recommendations"][0]["item"]
+    assert command(capsys, "push", "--user", "u1", "--item", clicked, "--shown", str(shown["request"])) == {"events": 1}
+    told = command(capsys, "monitor")
+    assert told["versions"]["v0001"]["click_through"] == 0.5
+    for item in ("i1", "i2"):
+        command(capsys, "push", "--user", "new", "--item", item, "--kind", "view")
+    assert command(capsys, "fit", "recommender", "--model", "popularity")["interactions"] == 3
+    command(capsys, "rollback")
+    assert command(capsys, "erase", "u1") == {"version": "v0003", "journal_rows": 3}
+    command(capsys, "for-user", "--user", "u1", code=InputError.exit_code)
+    assert [path.name for path in Path("recommender").glob("v*")] == ["v0003"]

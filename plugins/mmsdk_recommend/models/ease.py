@@ -6,6 +6,7 @@ they are kept as factors, by Woodbury's identity: equal to the dense form, in us
 is a sum over the history, so its parts are exact. An item that nobody took scores 0.
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.sparse import csr_matrix
 
 from mmsdk_recommend.interactions import Floats, Histories, Numbers
-from mmsdk_recommend.models.protocol import Arrays, Contributions, Corpus, Target, shared, single
+from mmsdk_recommend.models.protocol import Arrays, Contributions, Corpus, Target, single
 
 
 class EASE:
@@ -40,6 +41,7 @@ class EASE:
 
     def fit(self, corpus: Corpus) -> None:
         """Solve for the weights."""
+        self._forget()
         taken = corpus.histories.binary
         users, items = taken.shape
         if min(users, items) > self.limit:
@@ -65,11 +67,12 @@ class EASE:
 
     def contributions(self, history: Histories, target: Target) -> Contributions:
         """Give the weight of each item of the history times what it counts."""
-        weights = self._towards(target)
+        items, places = np.unique(single(history).items, return_inverse=True)
         if self.half_life is None:
-            return Contributions(shared(single(history), weights))
-        counting = np.exp2(-np.arange(len(history.items))[::-1] / self.half_life)
-        return Contributions(weights[single(history).items] * counting)
+            counting = 1 / np.bincount(places, minlength=len(items))[places]
+        else:
+            counting = np.exp2(-np.arange(len(places))[::-1] / self.half_life)
+        return Contributions(self._towards(target, items)[places] * counting)
 
     def arrays(self) -> Arrays:
         """Give the weights, or their factors."""
@@ -77,30 +80,39 @@ class EASE:
 
     def restore(self, arrays: Arrays) -> None:
         """Take the weights, or their factors."""
+        self._forget()
         self._learned = dict(arrays)
 
-    @property
+    @cached_property
     def _own(self) -> Floats:
         """What the factored form gives an item for itself."""
         factors, scale = self._learned["factors"], self._learned["scale"]
         found: Floats = np.einsum("ri,ri->i", factors, factors) * scale
         return found
 
-    @property
+    @cached_property
     def _csr(self) -> csr_matrix:
         learned = self._learned
         width = len(learned["indptr"]) - 1
         return csr_matrix((learned["data"], learned["indices"], learned["indptr"]), shape=(width, width))
 
-    def _towards(self, target: Target) -> Target:
-        """Give the weights of all items towards a combination of items."""
+    def _towards(self, target: Target, items: Numbers) -> Target:
+        """Give the weights of some items towards a combination of items."""
         learned = self._learned
+        asked = np.flatnonzero(target)
         if "weights" in learned:
-            return np.asarray(learned["weights"] @ target)
+            return np.asarray(learned["weights"][np.ix_(items, asked)] @ target[asked])
         if "factors" in learned:
-            factors = learned["factors"]
-            return np.asarray(factors.T @ (factors @ (target * learned["scale"])) - self._own * target)
-        return np.asarray(self._csr @ target)
+            factors, scale = learned["factors"], learned["scale"]
+            whole = factors[:, asked] @ (target[asked] * scale[asked])
+            own = np.einsum("ri,ri->i", factors[:, items], factors[:, items]) * scale[items]
+            return np.asarray(factors[:, items].T @ whole - own * target[items])
+        return np.asarray(self._csr[items] @ target)
+
+    def _forget(self) -> None:
+        """Drop what follows from the weights."""
+        for name in ("_csr", "_own"):
+            vars(self).pop(name, None)
 
     def _dense(self, taken: csr_matrix) -> Arrays:
         gram = (taken.T @ taken).toarray().astype(np.float64 if taken.shape[1] <= 2000 else np.float32)

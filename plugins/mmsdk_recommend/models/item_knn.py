@@ -7,7 +7,7 @@ fitting again, with the same result as fitting again.
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_matrix, csr_matrix, vstack
+from scipy.sparse import csr_matrix, vstack
 
 from mmsdk_recommend.interactions import Floats, Histories, Numbers
 from mmsdk_recommend.models.protocol import Arrays, Contributions, Corpus, Target, shared, single
@@ -27,6 +27,7 @@ class ItemKNN:
     def __init__(self, neighbours: int = 100, shrinkage: float = 10.0) -> None:
         self.neighbours, self.shrinkage = neighbours, shrinkage
         self.counts = self.near = csr_matrix((0, 0), dtype=np.float32)
+        self._turned: tuple[csr_matrix, csr_matrix] | None = None
 
     def get_params(self) -> dict[str, Any]:
         """Give the parameters."""
@@ -45,7 +46,14 @@ class ItemKNN:
         """
         width = after.width
         self.counts.resize((width, width))
-        self.near.resize((width, width))
+        self.near = csr_matrix(
+            (
+                self.near.data,
+                self.near.indices,
+                np.pad(self.near.indptr, (0, width - len(self.near.indptr) + 1), mode="edge"),
+            ),
+            shape=(width, width),
+        )
         new, old = after.binary, before.binary.copy()
         old.resize((len(before), width))
         changed = np.unique((new - old).nonzero()[1])
@@ -78,8 +86,11 @@ class ItemKNN:
         self.near = self._nearest(np.arange(width))
 
     @property
-    def _columns(self) -> csc_matrix:
-        return self.near.T  # row j of ``near`` are the neighbours that item j listens to
+    def _columns(self) -> csr_matrix:
+        """Similarities by the item of the history: row j of ``near`` are the neighbours that item j listens to."""
+        if self._turned is None or self._turned[0] is not self.near:
+            self._turned = (self.near, self.near.T.tocsr())
+        return self._turned[1]
 
     def _nearest(self, items: Numbers) -> csr_matrix:
         """Give the similarities of some items to their nearest; float32 ``[len(items), width]``."""
@@ -96,12 +107,17 @@ class ItemKNN:
 
 
 def _strongest(of: csr_matrix, most: int) -> csr_matrix:
-    """Keep the ``most`` largest of each row; of equals, those with the lower number."""
-    rows = np.repeat(np.arange(of.shape[0]), np.diff(of.indptr))
-    order = np.lexsort((of.indices, -of.data, rows))
-    place = np.arange(len(order)) - of.indptr[rows]
-    kept = order[(place < most) & (of.data[order] > 0)]
-    return csr_matrix((of.data[kept], (rows[kept], of.indices[kept])), shape=of.shape)
+    """Keep the ``most`` largest of each row that are above 0; of equals, those with the lower number."""
+    keep = of.data > 0
+    for row in np.flatnonzero(np.diff(of.indptr) > most):
+        part = slice(of.indptr[row], of.indptr[row + 1])
+        values = of.data[part]
+        least = np.partition(values, len(values) - most)[len(values) - most]
+        above = values > least
+        above[np.flatnonzero(values == least)[: most - int(above.sum())]] = True
+        keep[part] &= above
+    starts = np.concatenate([[0], np.cumsum(keep)])[of.indptr]
+    return csr_matrix((of.data[keep], of.indices[keep], starts), shape=of.shape)
 
 
 def _sorted(counts: Any) -> csr_matrix:

@@ -20,8 +20,8 @@ from torch.nn import functional
 from mmsdk_recommend.interactions import Floats, Histories
 from mmsdk_recommend.models.protocol import Arrays, Contributions, Corpus, Target, single
 
-_LOGITS = 2**23
-"""Logits held at a time: 32 MiB."""
+_LOGITS = 2**22
+"""Logits held at a time: 16 MiB; the C library maps what is larger anew each time, which costs more than computing."""
 _WINDOWS = 4
 """Windows of each history an epoch: the longest histories do not outweigh all others."""
 _NEAR = 5
