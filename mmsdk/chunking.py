@@ -141,7 +141,10 @@ class _Packer:
         ]
         self.widths: Sequence[int] = range(len(self.text) + 1)
         if not self.text.isascii():
-            self.widths = array("q", (0, *accumulate(3 if _CJK.match(letter) else 1 for letter in self.text)))
+            widths = array("q", (1,)) * len(self.text)
+            for letter in _CJK.finditer(self.text):
+                widths[letter.start()] = 3
+            self.widths = array("q", (0, *accumulate(widths)))
 
     def drafts(self) -> Iterator[_Draft]:
         start = stop = 0
@@ -220,6 +223,8 @@ class _Packer:
 
     def _path(self, before: int | None = None) -> str:
         """Join the headings above; with ``before``, without those that the chunk starting there shows itself."""
+        if not self.headings:
+            return ""
         names = [self.headings[level] for level in sorted(self.headings)]
         if before is not None:
             shown = {

@@ -60,8 +60,7 @@ def connect(
 @contextmanager
 def transaction(connection: apsw.Connection, *, write: bool = False) -> Iterator[apsw.Connection]:
     """Run the body in one transaction: committed at its end, rolled back when it raises."""
-    file = Path(connection.filename)
-    with translated(file):
+    with translated(connection.filename):
         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         try:
             yield connection
@@ -74,7 +73,7 @@ def transaction(connection: apsw.Connection, *, write: bool = False) -> Iterator
 
 
 @contextmanager
-def translated(file: Path) -> Iterator[None]:
+def translated(file: Path | str) -> Iterator[None]:
     """Turn SQLite's errors into ours, naming the file."""
     try:
         yield
@@ -107,7 +106,7 @@ def copy(connection: apsw.Connection, file: Path) -> None:
                 try:
                     running.step(-1)
                 except (apsw.CorruptError, apsw.IOError):
-                    with translated(Path(connection.filename)):
+                    with translated(connection.filename):
                         raise
         finally:
             target.close()

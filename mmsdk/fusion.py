@@ -13,6 +13,7 @@ and what is related score as they do for texts. Fusion knows nothing of encoders
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal
 
 from mmsdk.types import Modality
@@ -110,9 +111,8 @@ class Fusion:
             weight, floor = voice.weight, voice.floor
             for name, value in voice.values.items():
                 scores[name] += weight * (value - floor)
-        return sorted(
-            ((name, min(1.0, max(0.0, score))) for name, score in scores.items()), key=lambda pair: (-pair[1], pair[0])
-        )
+        clipped = [(name, score if 0.0 <= score <= 1.0 else float(score > 0)) for name, score in sorted(scores.items())]
+        return sorted(clipped, key=itemgetter(1), reverse=True)
 
     def traces(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """Say of results what every list said: raw score, rank (``None`` when not found), value and weight."""

@@ -1,14 +1,14 @@
 """Sources become entries of a store: read, recognise, mask, cut, encode, store, batch after batch.
 
-At most one batch of documents is in memory. A source that fails is reported and what the store had
-of it stays. It knows nothing of search.
+While a batch is stored, the next one is encoded and the one after it is read, each in a thread: three batches
+are in memory at most. A source that fails is reported and what the store had of it stays. It knows nothing of search.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from mmsdk import filters, guard, loaders, recognizers, telemetry
 from mmsdk.chunking import chunks
 from mmsdk.errors import InputError, MissingDependencyError, MmsdkError, WeightsError
+from mmsdk.pipeline import ahead
 from mmsdk.protocols import Encoder, Entry, Store, TextReader, Transcriber
 from mmsdk.settings import Settings
 from mmsdk.types import AddReport, Audio, Chunk, Document, Failure, Image, Locator, Part, Vectors, modality_of
@@ -23,8 +24,11 @@ from mmsdk.types import AddReport, Audio, Chunk, Document, Failure, Image, Locat
 Progress = Callable[[str, int, int], None]
 """Called with a name, what is done and the total (0 when unknown)."""
 OnError = Literal["report", "raise"]
-_DOCUMENTS = 64
-_BYTES = 256_000_000
+Stage = Literal["decode", "encode", "store"]
+_DOCUMENTS = 1024
+_CHARACTERS = 500_000
+_BYTES = 48_000_000
+"""What a batch holds at most of documents, characters, and bytes of pixels and samples."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,26 @@ class Recipe:
         return {name: digest.removesuffix(mark) for name, digest in stored.items() if digest.endswith(mark)}
 
 
+@dataclass
+class _Batch:
+    """Hold documents on their way to the store, as ``entries`` once they are cut, and what became of the others."""
+
+    documents: list[Document] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+    skipped: int = 0
+    masked: int = 0
+
+    def fail(self, document: Document, stage: Stage, error: Exception) -> None:
+        """Note that a document is not taken in."""
+        code = error.code if isinstance(error, MmsdkError) else type(error).__name__
+        self.failed.append(Failure(document.source, stage, code, str(error)))
+
+    def skip(self, _: str) -> None:
+        """Note that a document is there already."""
+        self.skipped += 1
+
+
 class Ingestion:
     """Take sources into a store. One object is one ``add``."""
 
@@ -63,24 +87,14 @@ class Ingestion:
     def run(self, sources: Any, *, on_error: OnError) -> AddReport:
         """Take in everything. With ``on_error="raise"`` the first failure is raised; batches before it stay."""
         before = _truncated(self.encoders)
-        documents = loaders.read(
-            sources,
-            settings=self.recipe.settings,
-            known=self.recipe.known(self.store.documents()),
-            on_failure=self._failed.append,
-            on_skip=self._skip,
-        )
-        batches = _batches(documents)
-        while True:
-            with telemetry.timed(self.seconds, "read"):
-                batch = next(batches, None)
-            if batch is None:
-                break
-            self._raise_first(on_error)
-            self._take(batch)
-            self._raise_first(on_error)
-            self._tell()
-        self._raise_first(on_error)
+        known = self.recipe.known(self.store.documents())
+        with closing(ahead(self._batches(sources, known), self._prepared, self._encoded)) as batches:
+            for batch in batches:
+                self._count(batch, on_error)
+                with telemetry.timed(self.seconds, "store"):
+                    self._store(batch, batch.entries)
+                self._count(batch, on_error)
+                self._tell()
         return AddReport(
             documents=self.documents,
             chunks=self._chunks,
@@ -92,45 +106,83 @@ class Ingestion:
 
     def cut(self, documents: Sequence[Document]) -> list[Entry]:
         """Give documents of text as entries without vectors. Raises what went wrong."""
-        drafts = [draft for document in documents if (draft := self._cut(document)) is not None]
-        self._raise_first("raise")
-        return drafts
+        batch = _Batch(list(documents))
+        self._cut(batch)
+        self._count(batch, "raise")
+        return batch.entries
 
-    def _take(self, documents: list[Document]) -> None:
-        if any(not isinstance(part.content, str) for document in documents for part in document.parts):
+    def _batches(self, sources: Any, known: Mapping[str, str]) -> Generator[_Batch]:
+        """Read documents in batches; what else was met until a batch was full is noted in it."""
+        batch = _Batch()
+        documents = loaders.read(
+            sources,
+            settings=self.recipe.settings,
+            known=known,
+            on_failure=lambda failure: batch.failed.append(failure),
+            on_skip=lambda name: batch.skip(name),
+        )
+        characters = size = 0
+        for document in self._timed(documents):
+            batch.documents.append(document)
+            characters += sum(len(part.content) for part in document.parts if isinstance(part.content, str))
+            size += sum(_bytes(part.content) for part in document.parts)
+            if len(batch.documents) >= _DOCUMENTS or characters >= _CHARACTERS or size >= _BYTES:
+                yield batch
+                batch = _Batch()
+                characters = size = 0
+        if batch.documents or batch.failed or batch.skipped:
+            yield batch
+
+    def _timed(self, documents: Iterator[Document]) -> Iterator[Document]:
+        while True:
+            with telemetry.timed(self.seconds, "read"):
+                document = next(documents, None)
+            if document is None:
+                return
+            yield document
+
+    def _prepared(self, batch: _Batch) -> _Batch:
+        """Recognise and cut what was read."""
+        if any(not isinstance(part.content, str) for document in batch.documents for part in document.parts):
             with telemetry.timed(self.seconds, "recognize"):
-                documents = self._recognized(documents)
+                batch.documents = self._recognized(batch)
         with telemetry.timed(self.seconds, "cut"):
-            drafts = [draft for document in documents if (draft := self._cut(document)) is not None]
-        with telemetry.timed(self.seconds, "encode"):
-            entries = self._encoded(drafts)
-        with telemetry.timed(self.seconds, "store"):
-            self._store(entries)
+            self._cut(batch)
+        return batch
 
-    def _recognized(self, documents: list[Document]) -> list[Document]:
+    def _recognized(self, batch: _Batch) -> list[Document]:
         settings = self.recipe.settings
         read, failures = recognizers.recognize(
-            documents, reader=_Late(settings, recognizers.reader), transcriber=_Late(settings, recognizers.transcriber)
+            batch.documents,
+            reader=_Late(settings, recognizers.reader),
+            transcriber=_Late(settings, recognizers.transcriber),
         )
-        self._failed.extend(failures)
+        batch.failed.extend(failures)
         return _without_lost(read, failures)
 
-    def _cut(self, document: Document) -> Entry | None:
-        """Mask and cut a document; the result has no vectors yet."""
-        try:
-            masked, count = guard.mask_document(document, self.recipe.kinds)
-            metadata = filters.check_metadata({**masked.metadata, **self.recipe.metadata})
-            described = replace(masked, metadata=metadata, digest=document.digest + self.recipe.mark)
-            cutting = self.recipe.settings.chunking
-            cut = tuple(chunks(described, size=cutting.size, overlap=cutting.overlap))
-        except InputError as error:
-            self._fail(document, "decode", error)
-            return None
-        self._masked += count
-        return Entry(described, cut, {})
+    def _cut(self, batch: _Batch) -> None:
+        """Mask and cut the documents; the entries have no vectors yet."""
+        cutting, mark = self.recipe.settings.chunking, self.recipe.mark
+        for document in batch.documents:
+            try:
+                masked, count = guard.mask_document(document, self.recipe.kinds)
+                metadata = filters.check_metadata({**masked.metadata, **self.recipe.metadata})
+                described = replace(masked, metadata=metadata, digest=document.digest + mark)
+                cut = tuple(chunks(described, size=cutting.size, overlap=cutting.overlap))
+            except InputError as error:
+                batch.fail(document, "decode", error)
+                continue
+            batch.masked += count
+            batch.entries.append(Entry(described, cut, {}))
+        batch.documents = []
 
-    def _encoded(self, drafts: list[Entry]) -> list[Entry]:
-        """Encode the chunks of all documents at once; when that fails, document by document."""
+    def _encoded(self, batch: _Batch) -> _Batch:
+        with telemetry.timed(self.seconds, "encode"):
+            batch.entries = self._with_vectors(batch, batch.entries)
+        return batch
+
+    def _with_vectors(self, batch: _Batch, drafts: list[Entry]) -> list[Entry]:
+        """Encode the chunks of all documents at once; when that fails, those of each half."""
         try:
             return encoded(drafts, self.encoders)
         except (WeightsError, MissingDependencyError):
@@ -138,11 +190,12 @@ class Ingestion:
         except (MmsdkError, ValueError, RuntimeError) as error:
             if len(drafts) <= 1:
                 for draft in drafts:
-                    self._fail(draft.document, "encode", error)
+                    batch.fail(draft.document, "encode", error)
                 return []
-        return [entry for draft in drafts for entry in self._encoded([draft])]
+        middle = len(drafts) // 2
+        return self._with_vectors(batch, drafts[:middle]) + self._with_vectors(batch, drafts[middle:])
 
-    def _store(self, entries: list[Entry]) -> None:
+    def _store(self, batch: _Batch, entries: list[Entry]) -> None:
         """Store all documents in one transaction; when one cannot be stored, document by document."""
         try:
             if entries:
@@ -150,29 +203,27 @@ class Ingestion:
         except InputError as error:
             if len(entries) > 1:
                 for entry in entries:
-                    self._store([entry])
+                    self._store(batch, [entry])
                 return
-            self._fail(entries[0].document, "store", error)
+            batch.fail(entries[0].document, "store", error)
             return
         self.documents += len(entries)
         self._chunks += sum(len(entry.chunks) for entry in entries)
         self.has_spoken |= any(chunk.modality == "audio" for entry in entries for chunk in entry.chunks)
 
-    def _fail(self, document: Document, stage: Literal["decode", "encode", "store"], error: Exception) -> None:
-        code = error.code if isinstance(error, MmsdkError) else type(error).__name__
-        self._failed.append(Failure(document.source, stage, code, str(error)))
-
-    def _skip(self, _: str) -> None:
-        self._skipped += 1
+    def _count(self, batch: _Batch, on_error: OnError) -> None:
+        """Count what became of a batch so far. Raises its first failure if that is wanted."""
+        self._failed.extend(batch.failed)
+        self._skipped += batch.skipped
+        self._masked += batch.masked
+        batch.failed, batch.skipped, batch.masked = [], 0, 0
+        if on_error == "raise" and self._failed:
+            failure = self._failed[0]
+            raise _error_class(failure.code)(f"{failure.source} ({failure.stage}): {failure.reason}")
 
     def _tell(self) -> None:
         if self._progress is not None:
             self._progress("documents", self.documents + self._skipped + len(self._failed), 0)
-
-    def _raise_first(self, on_error: OnError) -> None:
-        if on_error == "raise" and self._failed:
-            failure = self._failed[0]
-            raise _error_class(failure.code)(f"{failure.source} ({failure.stage}): {failure.reason}")
 
 
 def encoded(entries: Sequence[Entry], encoders: Sequence[Encoder]) -> list[Entry]:
@@ -276,22 +327,9 @@ class _Late:
         return transcriber.transcribe(recordings)
 
 
-def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    batch: list[Document] = []
-    size = 0
-    for document in documents:
-        batch.append(document)
-        size += sum(_bytes(part.content) for part in document.parts)
-        if len(batch) >= _DOCUMENTS or size >= _BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
 def _bytes(content: str | Image | Audio) -> int:
     if isinstance(content, str):
-        return 10 * len(content)
+        return 0
     return content.pixels.nbytes if isinstance(content, Image) else content.samples.nbytes
 
 

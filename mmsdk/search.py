@@ -5,6 +5,9 @@ It knows nothing of how a store finds things nor of how sources came in.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,7 +20,7 @@ from mmsdk.fusion import DENSE, NOTE, UNREAD, Fusion, Ranking, Scales, holds_spo
 from mmsdk.protocols import Encoder, Store
 from mmsdk.selection import Candidate, Selection, collapsed, select
 from mmsdk.settings import Settings
-from mmsdk.types import Audio, Content, Filter, Hit, Modality, Vectors, modality_of
+from mmsdk.types import Audio, Chunk, Content, Filter, Hit, Modality, Vectors, modality_of
 
 CANDIDATES = 200
 """Every list is at least this long before fusion; chosen on CISI."""
@@ -40,6 +43,25 @@ T = TypeVar("T")
 Question = Sequence[Content]
 
 
+Parts = Sequence[tuple[Content, Modality]]
+"""What is asked, each with the modality it had."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Hold the vectors that an encoder gave; ``wanted`` says of which question, part and content each is."""
+
+    encoder: Encoder
+    wanted: Sequence[tuple[int, int, Content]]
+    vectors: Vectors
+
+
+def snapshot(store: Store) -> AbstractContextManager[Any]:
+    """Let all reads within be of one state, where the store can."""
+    seen: AbstractContextManager[Any] = getattr(store, "snapshot", nullcontext)()
+    return seen
+
+
 class Search:
     """Answer several questions over one store in one go."""
 
@@ -54,21 +76,51 @@ class Search:
     def run(self, questions: Sequence[Question], k: int, *, where: Filter | None) -> list[list[Hit]]:
         """Give at most ``k`` hits a question, best first."""
         self.selection.check(k)
-        rankings = self.rankings(questions, max(CANDIDATES, k), where=where)
-        noted = self.store.noted(NOTE)
-        scales, has_spoken = scales_in(noted), holds_spoken(noted)
-        fused = [self._timed("fuse", self._fused, lists, scales, has_spoken) for lists in rankings]
-        return [self._timed("fetch", self._hits, fusion, k, where) for fusion in fused]
+        asked, vectors = self._asked(questions)
+        with snapshot(self.store):
+            rankings = self._ranked(asked, vectors, max(CANDIDATES, k), where=where)
+            noted = self.store.noted(NOTE)
+            scales, has_spoken = scales_in(noted), holds_spoken(noted)
+            fused = [self._timed("fuse", self._fused, lists, scales, has_spoken) for lists in rankings]
+            return self._timed("fetch", self._hits, fused, k, where)
 
     def rankings(self, questions: Sequence[Question], count: int, *, where: Filter | None) -> list[list[Ranking]]:
         """Give for each question the lists of every space and of full text, ``count`` long."""
+        asked, vectors = self._asked(questions)
+        with snapshot(self.store):
+            return self._ranked(asked, vectors, count, where=where)
+
+    def _asked(self, questions: Sequence[Question]) -> tuple[list[Parts], list[Encoded]]:
+        """Give the parts of every question, and their vectors; each part is encoded once a space."""
         asked = self._timed("hear", self._heard, questions)
-        lists: list[list[Ranking]] = [[] for _ in questions]
-        self._dense(asked, lists, count, where=where)
+        done: set[tuple[str, int, int]] = set()
+        encoded = []
+        for encoder in self.encoders:
+            wanted = [
+                (owner, place, content)
+                for owner, question in enumerate(asked)
+                for place, (content, _) in enumerate(question)
+                if modality_of(content) in encoder.modalities and (encoder.space, owner, place) not in done
+            ]
+            if wanted:
+                done.update((encoder.space, owner, place) for owner, place, _ in wanted)
+                contents = [content for _, _, content in wanted]
+                encoded.append(
+                    Encoded(encoder, wanted, self._timed("encode", telemetry.encode, encoder, contents, role="query"))
+                )
+        self._refuse_unencoded(asked, {(owner, place) for _, owner, place in done})
+        return asked, encoded
+
+    def _ranked(
+        self, asked: Sequence[Parts], vectors: Sequence[Encoded], count: int, *, where: Filter | None
+    ) -> list[list[Ranking]]:
+        lists: list[list[Ranking]] = [[] for _ in asked]
+        for encoded in vectors:
+            self._timed("dense", self._dense, encoded, lists, count, where)
         self._timed("text", self._words, asked, lists, count, where)
         return lists
 
-    def _heard(self, questions: Sequence[Question]) -> list[list[tuple[Content, Modality]]]:
+    def _heard(self, questions: Sequence[Question]) -> list[Parts]:
         """Give every part with its modality; recordings as what is said, where speech shares a space with text."""
         text_spaces = {encoder.space for encoder in self.encoders if "text" in encoder.modalities}
         is_heard = any(
@@ -85,34 +137,13 @@ class Search:
             for question in questions
         ]
 
-    def _dense(
-        self,
-        asked: Sequence[Sequence[tuple[Content, Modality]]],
-        rankings: list[list[Ranking]],
-        count: int,
-        *,
-        where: Filter | None,
-    ) -> None:
-        done: set[tuple[str, int, int]] = set()
-        for encoder in self.encoders:
-            wanted = [
-                (owner, place, content, modality)
-                for owner, question in enumerate(asked)
-                for place, (content, modality) in enumerate(question)
-                if modality_of(content) in encoder.modalities and (encoder.space, owner, place) not in done
-            ]
-            if not wanted:
-                continue
-            done.update((encoder.space, owner, place) for owner, place, _, _ in wanted)
-            vectors = self._timed(
-                "encode", telemetry.encode, encoder, [content for _, _, content, _ in wanted], role="query"
-            )
-            for kind in self.store.kinds(encoder.space):
-                lists = self._timed("dense", self._near, encoder.space, vectors, count, where=where, kind=kind)
-                for (owner, place, content, _), found in zip(wanted, lists, strict=True):
-                    share = dense_share(encoder, content)
-                    rankings[owner].append(Ranking(place, modality_of(content), kind, encoder.space, found, share))
-        self._refuse_unencoded(asked, {(owner, place) for _, owner, place in done})
+    def _dense(self, encoded: Encoded, rankings: list[list[Ranking]], count: int, where: Filter | None) -> None:
+        encoder = encoded.encoder
+        for kind in self.store.kinds(encoder.space):
+            lists = self._near(encoder.space, encoded.vectors, count, where=where, kind=kind)
+            for (owner, place, content), found in zip(encoded.wanted, lists, strict=True):
+                share = dense_share(encoder, content)
+                rankings[owner].append(Ranking(place, modality_of(content), kind, encoder.space, found, share))
 
     def _near(
         self, space: str, vectors: Vectors, count: int, *, where: Filter | None, kind: Modality
@@ -136,9 +167,7 @@ class Search:
         self._modalities.update((name, modality) for name, _ in more)
         return sorted({**dict(found), **dict(more)}.items(), key=lambda pair: (-pair[1], pair[0]))
 
-    def _refuse_unencoded(
-        self, asked: Sequence[Sequence[tuple[Content, Modality]]], done: set[tuple[int, int]]
-    ) -> None:
+    def _refuse_unencoded(self, asked: Sequence[Parts], done: set[tuple[int, int]]) -> None:
         for owner, question in enumerate(asked):
             for place, (content, modality) in enumerate(question):
                 if (owner, place) not in done and not isinstance(content, str):
@@ -149,7 +178,7 @@ class Search:
 
     def _words(
         self,
-        asked: Sequence[Sequence[tuple[Content, Modality]]],
+        asked: Sequence[Parts],
         rankings: list[list[Ranking]],
         count: int,
         where: Filter | None,
@@ -170,24 +199,39 @@ class Search:
             spoken = {name for name, modality in modalities.items() if modality == "audio"}
         return Fusion(rankings, method=self.settings.retrieval.fusion, scales=scales, spoken=spoken)
 
-    def _hits(self, fusion: Fusion, k: int, where: Filter | None) -> list[Hit]:
-        """Give the first ``k`` that are still there."""
-        candidates = [Candidate(name, score, rank) for rank, (name, score) in enumerate(fusion.ranked(), 1)]
-        if self.selection != PLAIN:
-            candidates = self._selected(candidates, k, fusion.contents)
-        hits: list[Hit] = []
-        for start in range(0, len(candidates), k):
-            wanted = candidates[start : start + k]
-            chunks = {chunk.id: chunk for chunk in self.store.get([candidate.id for candidate in wanted])}
-            traces = fusion.traces(chunks)
-            for found in wanted:
-                if found.id in chunks:
-                    said = {"fused": found.score, "rank": found.rank, "method": self.settings.retrieval.fusion}
-                    trace = {**traces[found.id], **said, **found.note, "where": where, "seconds": self.seconds}
-                    hits.append(Hit(chunks[found.id], found.score, trace))
-            if len(hits) >= k:
-                break
-        return hits[:k]
+    def _hits(self, fused: Sequence[Fusion], k: int, where: Filter | None) -> list[list[Hit]]:
+        """Give for each question the first ``k`` that are still there; most come in one reading."""
+        queues = [self._chosen(fusion, k) for fusion in fused]
+        first = [list(islice(queue, k)) for queue in queues]
+        chunks = self._got([found.id for wanted in first for found in wanted])
+        found = []
+        for fusion, wanted, queue in zip(fused, first, queues, strict=True):
+            hits = self._made(fusion, wanted, chunks, where)
+            while len(hits) < k and (wanted := list(islice(queue, k))):
+                hits += self._made(fusion, wanted, self._got([found.id for found in wanted]), where)
+            found.append(hits[:k])
+        return found
+
+    def _made(
+        self, fusion: Fusion, wanted: Sequence[Candidate], chunks: Mapping[str, Chunk], where: Filter | None
+    ) -> list[Hit]:
+        """Make hits of what is there of ``wanted``."""
+        there = [found for found in wanted if found.id in chunks]
+        traces = fusion.traces([found.id for found in there])
+        method = self.settings.retrieval.fusion
+        hits = []
+        for found in there:
+            said = {"fused": found.score, "rank": found.rank, "method": method, **found.note, "where": where}
+            hits.append(Hit(chunks[found.id], found.score, {**traces[found.id], **said, "seconds": self.seconds}))
+        return hits
+
+    def _got(self, ids: Sequence[str]) -> dict[str, Chunk]:
+        return {chunk.id: chunk for chunk in self.store.get(list(dict.fromkeys(ids)))}
+
+    def _chosen(self, fusion: Fusion, k: int) -> Iterator[Candidate]:
+        """Give the results in the order in which they become hits."""
+        candidates = (Candidate(name, score, rank) for rank, (name, score) in enumerate(fusion.ranked(), 1))
+        return candidates if self.selection == PLAIN else iter(self._selected(list(candidates), k, fusion.contents))
 
     def _selected(self, candidates: Sequence[Candidate], k: int, contents: Mapping[str, Modality]) -> list[Candidate]:
         selection = self.selection

@@ -62,7 +62,7 @@ def _folded(text: str) -> str:
 
 
 def _cut(run: str) -> list[str]:
-    if not _is_cjk(run[0]):
+    if run.isascii() or not _is_cjk(run[0]):
         return [run]
     pieces = []
     for position, letter in enumerate(run):

@@ -14,7 +14,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,9 @@ from mmsdk.stores import damages, manifest, reading, tables
 from mmsdk.stores.backup import copied
 from mmsdk.stores.building import Builds
 from mmsdk.stores.files import sync_folder
-from mmsdk.stores.fulltext import expression
-from mmsdk.stores.indexes.exact import merged
 from mmsdk.stores.published import Indexes, revision_of
 from mmsdk.stores.salvage import salvage
+from mmsdk.stores.snapshot import Names, Own, Snapshot
 from mmsdk.stores.truth import Truth
 from mmsdk.stores.writing import Changes
 from mmsdk.types import JSON, Chunk, Filter, Modality, Vectors
@@ -68,6 +66,8 @@ class LocalStore(Closing):
         self._truth = Truth(self.path, read_only=read_only)
         self.lock = self._truth.lock
         self._known = ""
+        self._own = Own()
+        self._names = Names()
         self._checked = -1
         options, device = (settings.store, settings.device) if settings else (Indexing(), "auto")
         self._indexes = Indexes(self.path, options, device)
@@ -83,8 +83,7 @@ class LocalStore(Closing):
     def upsert(self, entries: Sequence[Entry]) -> None:
         """Put documents in place of those with the same id; durable on return."""
         with self._writing() as changes:
-            for entry in entries:
-                changes.put(entry)
+            changes.put(entries)
 
     def delete(self, *, ids: Iterable[str] | None = None, where: Filter | None = None) -> int:
         """Delete documents by document id or the chunks a filter matches; give the number of chunks gone.
@@ -136,36 +135,31 @@ class LocalStore(Closing):
         self, space: str, vectors: Vectors, k: int, *, where: Filter | None = None, kind: Modality | None = None
     ) -> list[list[tuple[str, float]]]:
         """Give for each query row the ``k`` nearest (chunk id, cosine), best first; ``kind`` is that of the content."""
-        condition = None if where is None else reading.condition(where)
-        with ExitStack() as stack:
-            with self._indexes.lock:
-                connection = stack.enter_context(self._reading())
-                shelves = [shelf for shelf in reading.shelves(connection, space) if kind in (None, shelf.kind)]
-                views = [self._indexes.view(connection, shelf) for shelf in shelves]
-            among = None if condition is None else reading.numbers(connection, condition)
-            lists = [
-                view.search(vectors, k, among=among, read=partial(reading.vectors_at, connection, view.shelf))
-                for view in views
-            ]
-            found = [merged(parts, k) for parts in zip(*lists, strict=True)] or [merged((), k) for _ in vectors]
-            names = reading.names(connection, [number for numbers, _ in found for number in numbers.tolist()])
-        for view in views:
-            self._builds.consider(view, can_build=self._truth.writable)
-        return [
-            [(names[number], float(cosine)) for number, cosine in zip(numbers.tolist(), cosines, strict=True)]
-            for numbers, cosines in found
-        ]
+        with self.snapshot() as seen:
+            return seen.search(space, vectors, k, where=where, kind=kind)
 
     def search_text(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
         """Give the ``k`` best (chunk id, BM25 score, higher is better) by full text."""
-        words = expression(query)
-        condition = None if where is None else reading.condition(where)
-        if not words:
-            return []
-        with self._reading() as connection:
-            rows = reading.words(connection, words, k, among=condition)
-            names = reading.names(connection, [number for number, _ in rows])
-        return [(names[number], score) for number, score in rows]
+        with self.snapshot() as seen:
+            return seen.search_text(query, k, where=where)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Let everything that this thread reads from the collection within be of one state."""
+        if self._own.seen is not None:
+            yield self._own.seen
+            return
+        with ExitStack() as stack:
+            with self._indexes.lock:
+                connection = stack.enter_context(self._reading())
+                views = [self._indexes.view(connection, shelf) for shelf in reading.shelves(connection)]
+            self._own.seen = Snapshot(connection, views, self._names)
+            try:
+                yield self._own.seen
+            finally:
+                self._own.seen = None
+        for view in views:
+            self._builds.consider(view, can_build=self._truth.writable)
 
     def vectors(self, space: str, ids: Sequence[str]) -> Vectors:
         """Give the vectors of chunks in a space, in order; a row of NaN where there is none."""
@@ -236,6 +230,7 @@ class LocalStore(Closing):
         problems = damaged or damages.of_derived(self._truth, self._indexes)
         with self._indexes.lock:
             self._indexes.forget()
+            self._names.forget()
             lost = salvage(self._truth) if damaged else {}
         with self._writing(check=False) as changes:
             changes.connection.execute("REINDEX").fetchall()
@@ -369,6 +364,9 @@ class LocalStore(Closing):
 
     @contextmanager
     def _reading(self, *, check: bool = True) -> Iterator[apsw.Connection]:
+        if self._own.seen is not None:
+            yield self._own.seen.connection
+            return
         with self._truth.reading() as connection:
             if check:
                 self._check_encoders(connection)

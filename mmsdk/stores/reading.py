@@ -57,7 +57,8 @@ def names(connection: apsw.Connection, wanted: Sequence[int]) -> dict[int, str]:
 def words(connection: apsw.Connection, expression: str, k: int, *, among: Condition | None) -> list[tuple[int, float]]:
     """Give the ``k`` best (chunk number, BM25, higher is better)."""
     chosen, values = ("", ()) if among is None else (f"AND +rowid IN ({among[0]})", among[1])
-    sql = f"SELECT rowid, rank FROM words WHERE words MATCH ? {chosen} ORDER BY rank LIMIT ?"
+    # "+rank": SQLite keeps the best k itself; FTS5's own order for "rank" asks and sorts twice.
+    sql = f"SELECT rowid, rank FROM words WHERE words MATCH ? {chosen} ORDER BY +rank, rowid LIMIT ?"
     rows = connection.execute(sql, (expression, *values, k))
     return [(int(number), -float(rank)) for number, rank in rows]
 
@@ -66,8 +67,13 @@ def shelves(connection: apsw.Connection, space: str | None = None) -> list[Shelf
     """Give the shelves that searches use, all or those of one space. Raises ``CollectionError`` for no such space."""
     rows: Any = connection.execute("SELECT number, name, kind, dimension FROM spaces WHERE current ORDER BY number")
     known = [Shelf(*row) for row in rows]
-    found = [shelf for shelf in known if space in (None, shelf.space)]
-    if space is not None and not found:
+    return known if space is None else in_space(known, space)
+
+
+def in_space(known: Sequence[Shelf], space: str) -> list[Shelf]:
+    """Give the shelves of one space. Raises ``CollectionError`` when there are none."""
+    found = [shelf for shelf in known if shelf.space == space]
+    if not found:
         names = ", ".join(sorted({shelf.space for shelf in known})) or "none"
         raise CollectionError(f"the collection has no space {space!r}; it has {names}")
     return found

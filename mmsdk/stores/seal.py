@@ -35,12 +35,20 @@ class Seal:
     def read(self) -> int | None:
         """Give the highest number that is written whole; ``None`` when there is none. Raises ``CollectionError``."""
         try:
-            data = self.file.read_bytes()
+            data = self._data()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise CollectionError(f"cannot read {self.file}: {error.strerror}") from error
         return max((number for place in (0, _BLOCK) if (number := _number(data[place:])) is not None), default=None)
+
+    def _data(self) -> bytes:
+        """Read the file in one call: this is done before every transaction."""
+        file = os.open(self.file, os.O_RDONLY)
+        try:
+            return os.pread(file, 2 * _BLOCK, 0)
+        finally:
+            os.close(file)
 
     def write(self, revision: int) -> None:
         """Put the number on the disk. Raises ``CollectionError``: the change is stored, its number is not."""

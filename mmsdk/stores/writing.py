@@ -1,7 +1,7 @@
 """Changes to a collection's tables, all within one transaction that the caller began."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -28,18 +28,19 @@ class Changes:
         self.revision = revision_of(connection)
         self._shelves = shelves(connection)
 
-    def put(self, entry: Entry) -> None:
-        """Put a document with its chunks in place of the one with its id."""
-        document = entry.document
-        self._drop([document.id], keep=True)
-        number = self._document(document)
-        rows = [chunk_row(chunk) for chunk in entry.chunks]
-        numbers = [self._chunk(number, chunk, row) for chunk, row in zip(entry.chunks, rows, strict=True)]
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Put documents with their chunks in place of those with their ids; of two with one id the later stays."""
+        entries = list({entry.document.id: entry for entry in entries}.values())
+        chunks = [chunk for entry in entries for chunk in entry.chunks]
+        self._drop([entry.document.id for entry in entries], keep=True)
+        numbers = self._chunks(self._documents([entry.document for entry in entries]), entries)
         self._many(
             "INSERT INTO words (rowid, body) VALUES (?, ?)",
-            [(number, searchable(chunk)) for number, chunk in zip(numbers, entry.chunks, strict=True)],
+            [(number, searchable(chunk)) for number, chunk in zip(numbers, chunks, strict=True)],
         )
-        self.put_vectors(self._shelves, numbers, entry.chunks, vectors=entry.vectors)
+        spaces = {shelf.space: shelf.dimension for shelf in self._shelves}
+        vectors = {space: _joined(entries, space, dimension) for space, dimension in spaces.items()}
+        self.put_vectors(self._shelves, numbers, chunks, vectors=vectors)
 
     def put_vectors(
         self,
@@ -55,9 +56,7 @@ class Changes:
             rows = vectors.get(shelf.space)
             if rows is None or not numbers:
                 continue
-            if rows.shape != (len(numbers), shelf.dimension):
-                wanted = [len(numbers), shelf.dimension]
-                raise CollectionError(f"space {shelf.space} takes vectors {wanted}, not {list(rows.shape)}")
+            _check_shape(rows, shelf.space, (len(numbers), shelf.dimension))
             packed = np.ascontiguousarray(rows, "<f4")
             kept = np.isfinite(packed).all(axis=1)
             placed = zip(numbers, packed, kept, kinds, strict=True)
@@ -157,36 +156,43 @@ class Changes:
             rows = [(number, searchable(chunk)) for number, chunk in zip(numbers, chunks, strict=True)]
             self._many("INSERT INTO words (rowid, body) VALUES (?, ?)", rows)
 
-    def _document(self, document: Document) -> int:
-        self._run(
-            "INSERT INTO documents (id, source, digest, metadata) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE "
-            "SET source = excluded.source, digest = excluded.digest, metadata = excluded.metadata",
-            document.id,
-            document.source,
-            document.digest,
-            dumped(document.metadata),
+    def _documents(self, documents: Sequence[Document]) -> list[int]:
+        """Put in documents; give their numbers."""
+        sql = (
+            "INSERT INTO documents (id, source, digest, metadata) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+            "source = excluded.source, digest = excluded.digest, metadata = excluded.metadata RETURNING number"
         )
-        sql = "SELECT number FROM documents WHERE id = ?"
-        return int(str(self.connection.execute(sql, (document.id,)).fetchall()[0][0]))
+        rows = [(document.id, document.source, document.digest, dumped(document.metadata)) for document in documents]
+        return self._many(sql, rows)
 
-    def _chunk(self, document: int, chunk: Chunk, row: tuple[Any, ...]) -> int:
+    def _chunks(self, documents: Sequence[int], entries: Sequence[Entry]) -> list[int]:
+        """Put in the chunks of documents of these numbers; give theirs."""
+        sql = (
+            "INSERT INTO chunks (document, id, modality, locator, text, content, picture, metadata) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number"
+        )
+        last: list[Chunk] = []
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            for document, entry in zip(documents, entries, strict=True):
+                for chunk in entry.chunks:
+                    last[:] = (chunk,)
+                    yield (document, *chunk_row(chunk))
+
         try:
-            self._run(
-                "INSERT INTO chunks (document, id, modality, locator, text, content, picture, metadata) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                document,
-                *row,
-            )
+            return self._many(sql, rows())
         except apsw.ConstraintError as error:
-            raise InputError(f"the chunk id {chunk.id!r} of {chunk.source} is already taken; ids are unique") from error
-        return self.connection.last_insert_rowid()
+            raise InputError(
+                f"the chunk id {last[0].id!r} of {last[0].source} is already taken; ids are unique"
+            ) from error
 
     def _drop(self, ids: Sequence[str], *, keep: bool) -> int:
         of_these = "id IN (SELECT value FROM json_each(?))"
         listed = json.dumps(ids, ensure_ascii=False)
         sql = f"SELECT number FROM chunks WHERE document IN (SELECT number FROM documents WHERE {of_these})"
         gone = [int(row[0]) for row in self.connection.execute(sql, (listed,))]
-        self._drop_rows(gone)
+        if gone:
+            self._drop_rows(gone)
         if not keep:
             self._run(f"DELETE FROM documents WHERE {of_these}", listed)
         return len(gone)
@@ -202,9 +208,9 @@ class Changes:
     def _run(self, sql: str, *values: Any) -> None:
         self.connection.execute(sql, values).fetchall()
 
-    def _many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        if rows:
-            self.connection.executemany(sql, rows).fetchall()
+    def _many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """Run a statement for every row, each when it is asked for; give the first column of what it returns."""
+        return [row[0] for row in self.connection.executemany(sql, rows)]
 
 
 class _Same:
@@ -218,6 +224,22 @@ class _Same:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+def _joined(entries: Sequence[Entry], space: str, dimension: int) -> Vectors:
+    """Give the vectors of all chunks in a space, rows of NaN for documents that have none."""
+    parts = [np.empty((0, dimension), np.float32)]
+    for entry in entries:
+        shape = (len(entry.chunks), dimension)
+        rows = entry.vectors.get(space)
+        _check_shape(rows, space, shape)
+        parts.append(np.full(shape, np.nan, np.float32) if rows is None else rows)
+    return np.concatenate(parts)
+
+
+def _check_shape(rows: Vectors | None, space: str, shape: tuple[int, int]) -> None:
+    if rows is not None and rows.shape != shape:
+        raise CollectionError(f"space {space} takes vectors {list(shape)}, not {list(rows.shape)}")
 
 
 def _merged(stored: Any, metadata: Mapping[str, Any]) -> str:
