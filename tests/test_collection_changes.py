@@ -202,6 +202,19 @@ def test_an_interrupted_add_leaves_whole_batches(tmp_path: Path, monkeypatch: py
         assert collection.add([_document("one"), _document("six")]).skipped == 1
 
 
+def test_a_failure_that_is_raised_leaves_the_batches_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsdk.ingestion._DOCUMENTS", 2)
+    documents = [_document(name) for name in ("one", "two", "poison", "four", "five", "six", "seven", "eight")]
+    with Collection.open(tmp_path / "c", True, [_Failing(ValueError)], settings=Settings()) as collection:
+        with pytest.raises(InputError, match=r"poison \(encode\)"):
+            collection.add(documents, on_error="raise")
+        assert _texts(collection) == {"one", "two"}
+        report = collection.add(documents)
+        assert (report.documents, report.skipped, [failure.source for failure in report.failed]) == (5, 2, ["poison"])
+        assert [chunk.text for name in ("id-four", "id-eight") for chunk in collection.get(name)] == ["four", "eight"]
+        assert collection.info()["activity"]["seconds"].keys() >= {"read", "cut", "encode", "store"}
+
+
 def test_update_changes_metadata_or_text(collection: Collection) -> None:
     collection.add_texts(["old words", "other"], ids=["a", "b"], metadata=[{"year": 2023, "kind": "x"}, {}])
     collection.update("a", {"year": 2024, "标签": ["新"]})

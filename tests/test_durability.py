@@ -179,7 +179,9 @@ def test_repair_saves_what_can_be_read_and_names_what_is_lost(tmp_path: Path) ->
             assert (tmp_path / "c" / lost["kept"]).exists()
             changes.append(len(changed))
         shutil.rmtree(tmp_path / "c")
-    assert 0 < sorted(changes)[len(changes) // 2] < 20  # the root of a table takes all of it
+    taken = sorted(filter(None, changes))  # a page of an index takes nothing, the root of a table all of it
+    assert len(taken) > len(changes) / 4
+    assert taken[len(taken) // 2] < 20
 
 
 def _ones() -> Any:

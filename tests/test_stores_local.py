@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from mmsdk.errors import (
     CollectionNotFoundError,
     CorruptionError,
     EncoderMismatchError,
+    InputError,
     LockedError,
 )
 from mmsdk.protocols import Entry
@@ -273,6 +275,43 @@ def test_threads_search_while_one_writes(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert problems == []
+        assert store.verify() == []
+
+
+def test_a_snapshot_is_of_one_state(tmp_path: Path) -> None:
+    with _open(tmp_path / "c") as store:
+        _put(store, range(5))
+        with store.snapshot():
+            before = store.search("s", _unit(1, 0), 10)[0], store.search_text("passage", 10)
+            changed = threading.Thread(target=lambda: (_put(store, [0, 7], version=1), store.delete(ids=["d1"])))
+            changed.start()
+            changed.join()
+            assert (store.search("s", _unit(1, 0), 10)[0], store.search_text("passage", 10)) == before
+            assert [chunk.metadata["version"] for chunk in store.get(["d0-0", "d1-0", "d7-0"])] == [0, 0]
+        assert _nearest(store, 7, version=1)[0] == "d7-0"
+        assert [name for name, _ in store.search_text("passage 1", 10)] != []
+        assert [chunk.id for chunk in store.get(["d0-0", "d1-0", "d7-0"])] == ["d0-0", "d7-0"]
+        assert {name for name, _ in store.search("s", _unit(1, 0), 10)[0]} == {"d0-0", "d2-0", "d3-0", "d4-0", "d7-0"}
+
+
+def test_names_of_chunks_are_right_however_few_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsdk.stores.snapshot._NAMES", 3)
+    with _open(tmp_path / "c") as store:
+        _put(store, range(12))
+        for number in (3, 11, 3, 0, 7):
+            assert _nearest(store, number)[0] == f"d{number}-0"
+            assert {name for name, _ in store.search_text("passage", 20)} == {f"d{other}-0" for other in range(12)}
+
+
+def test_of_two_documents_with_one_id_the_later_stays_and_a_taken_chunk_id_is_named(tmp_path: Path) -> None:
+    with _open(tmp_path / "c") as store:
+        store.upsert([_entry(1), _entry(2), _entry(1, version=3)])
+        assert [chunk.text for chunk in store.chunks("d1")] == ["passage 1 of version 3"]
+        assert store.count() == 2
+        other = replace(_entry(4), chunks=(replace(_entry(4).chunks[0], id="d2-0"),))
+        with pytest.raises(InputError, match="'d2-0' of source 4 is already taken"):
+            store.upsert([_entry(3), other, _entry(5)])
+        assert store.documents().keys() == {"d1", "d2"}
         assert store.verify() == []
 
 
