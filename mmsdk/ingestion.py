@@ -177,8 +177,9 @@ class Ingestion:
         batch.documents = []
 
     def _encoded(self, batch: _Batch) -> _Batch:
-        with telemetry.timed(self.seconds, "encode"):
-            batch.entries = self._with_vectors(batch, batch.entries)
+        if batch.entries:
+            with telemetry.timed(self.seconds, "encode"):
+                batch.entries = self._with_vectors(batch, batch.entries)
         return batch
 
     def _with_vectors(self, batch: _Batch, drafts: list[Entry]) -> list[Entry]:

@@ -140,7 +140,10 @@ class Entry:
 
 @runtime_checkable
 class Store(Protocol):
-    """Keep documents, chunks and vectors, and find them. All changes of one call happen together or not at all."""
+    """Keep documents, chunks and vectors, and find them. All changes of one call happen together or not at all.
+
+    A store may have ``snapshot()``, a context within which everything that a thread reads is of one state.
+    """
 
     def upsert(self, entries: Sequence[Entry]) -> None:
         """Put documents in place of those with the same id; durable on return."""

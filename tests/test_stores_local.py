@@ -283,9 +283,13 @@ def test_a_snapshot_is_of_one_state(tmp_path: Path) -> None:
         _put(store, range(5))
         with store.snapshot():
             before = store.search("s", _unit(1, 0), 10)[0], store.search_text("passage", 10)
-            changed = threading.Thread(target=lambda: (_put(store, [0, 7], version=1), store.delete(ids=["d1"])))
-            changed.start()
-            changed.join()
+            writers = [
+                threading.Thread(target=_put, args=(store, [0, 7], 1)),
+                threading.Thread(target=store.delete, kwargs={"ids": ["d1"]}),
+            ]
+            for writer in writers:
+                writer.start()
+                writer.join()
             assert (store.search("s", _unit(1, 0), 10)[0], store.search_text("passage", 10)) == before
             assert [chunk.metadata["version"] for chunk in store.get(["d0-0", "d1-0", "d7-0"])] == [0, 0]
         assert _nearest(store, 7, version=1)[0] == "d7-0"

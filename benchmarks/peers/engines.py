@@ -77,7 +77,7 @@ class Chroma:
         if "model_kwargs" in options:  # it takes primitive values only
             function._model = sentence_transformer(model, options)
         function(["warm"])
-        self.collection = self.client.create_collection("c", embedding_function=function)
+        self.collection = self.client.create_collection("texts", embedding_function=function)
 
     def add(self, texts: Texts) -> None:
         ids, most = list(texts), self.client.get_max_batch_size()
@@ -124,7 +124,7 @@ class LanceDB:
             text: str = function.SourceField()
             vector: Vector(function.ndims()) = function.VectorField()  # type: ignore[valid-type]
 
-        self.table = lancedb.connect(folder).create_table("c", schema=Row)
+        self.table = lancedb.connect(folder).create_table("texts", schema=Row)
 
     def add(self, texts: Texts) -> None:
         self.table.add([{"id": name, "text": text} for name, text in texts.items()])

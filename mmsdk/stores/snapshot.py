@@ -28,13 +28,12 @@ class Names:
     def of(self, numbers: Sequence[int], find: Callable[[Sequence[int]], Mapping[int, str]]) -> dict[int, str]:
         """Give number to id; ``find`` tells those that are not known yet."""
         known = self._known
-        named = {number: known.get(number) for number in numbers}
-        unknown = [number for number, name in named.items() if name is None]
-        found = find(unknown) if unknown else {}
+        named = dict(zip(numbers, map(known.get, numbers), strict=True))
+        found = find([number for number, name in named.items() if name is None]) if None in named.values() else {}
         if len(known) + len(found) > _NAMES:
             self._known = known = {}
         known.update(found)
-        return {number: name if name is not None else found[number] for number, name in named.items()}
+        return {number: found[number] if name is None else name for number, name in named.items()}
 
     def forget(self) -> None:
         """Forget everything: the numbers are given anew."""
