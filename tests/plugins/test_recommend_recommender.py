@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from mmsdk.errors import CollectionError, CollectionNotFoundError, CorruptionError, InputError, InvalidFilterError
+from mmsdk.types import Delta, Message
 from mmsdk_recommend import Recommender, Rules, Serving
 from mmsdk_recommend.changes import add_items, erase, update
 from mmsdk_recommend.evaluation import evaluate
@@ -284,3 +287,38 @@ def test_parts_sum_to_the_score_for_every_user_of_movielens(shared_data: Path) -
     assert len(found) == 610
     for user, item, score in zip(found["user"], found["item"], found["score"], strict=True):
         assert abs(made.contributions(made.history_of(user), item).total - score) < 1e-4
+
+
+class Phrases:
+    """Say the same to everything."""
+
+    context, modalities = 1000, frozenset({"text"})
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def generate(self, messages: Sequence[Message], **options: Any) -> Iterator[Delta]:
+        assert "because" in str(messages[0].content)
+        yield Delta(self.text)
+
+
+@pytest.mark.parametrize(
+    ("reply", "taken"),
+    [
+        ("We thought of {item}, since you enjoyed {reason}!", True),
+        ("We thought of {item}, since you enjoyed {reason} and Lamp 38!", False),
+        ("We thought of {item}, since you enjoyed {reason}, now 20 % off!", False),
+        ("We thought of {item}, see https://evil.example {reason}", False),
+        ("You will like it.", False),
+        ("", False),
+    ],
+)
+def test_what_an_llm_says_is_checked(reply: str, taken: bool) -> None:
+    interactions, catalogue = world()
+    catalogue["title"] = [f"Lamp {number}" for number in range(len(catalogue))]
+    made = Recommender("item_knn").fit(interactions, catalogue)
+    plain = explain(made, "u1", "i9", most=1)
+    reason = plain.text.partition("you took ")[2].rstrip(".")
+    said = reply.format(item="Lamp 9", reason=reason)
+    told = explain(made, "u1", "i9", llm=Phrases(said), most=1)
+    assert told.text == (said if taken else plain.text)
