@@ -4,10 +4,12 @@
 users are scored in one way. For given factors the score is a sum over the history.
 """
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dposv
 
 from mmsdk.errors import MissingDependencyError
 from mmsdk_recommend.interactions import Floats, Histories
@@ -49,7 +51,7 @@ class IALS:
         confidence = corpus.histories.matrix.copy()
         confidence.data = confidence.data + np.float32(1 / self.alpha)  # implicit has alpha w, the paper 1 + alpha w
         model.fit(confidence, show_progress=False)
-        self.items = np.asarray(model.item_factors, np.float32)
+        self._learned(np.asarray(model.item_factors, np.float32))
 
     def score(self, histories: Histories) -> Floats:
         """Fold in, then multiply."""
@@ -58,20 +60,22 @@ class IALS:
     def fold_in(self, histories: Histories) -> Floats:
         """Give the user factors of histories; float32 ``[len(histories), factors]``."""
         taken, users = histories.matrix, np.zeros((len(histories), self.items.shape[1]), np.float32)
-        gram = self._gram()
-        for row in range(len(histories)):
+        gram, wide = self._gram, self._wide
+        for row in np.flatnonzero(np.diff(taken.indptr)):
             part = slice(taken.indptr[row], taken.indptr[row + 1])
-            chosen = self.items[taken.indices[part]].astype(np.float64)
-            more = self.alpha * taken.data[part].astype(np.float64)
-            users[row] = np.linalg.solve(gram + (chosen.T * more) @ chosen, chosen.T @ (more + 1))
+            chosen, more = wide[taken.indices[part]], self.alpha * taken.data[part]
+            _, found, wrong = dposv(gram + (chosen.T * more) @ chosen, chosen.T @ (more + 1), overwrite_a=True)
+            if wrong:
+                raise ValueError(f"the factors of row {row} cannot be solved for; raise l2 from {self.l2:g}")
+            users[row] = found
         return users
 
     def contributions(self, history: Histories, target: Target) -> Contributions:
         """Give what each interaction adds, the factors and the confidences of the others held fixed."""
         taken = single(history).matrix
-        chosen = self.items[taken.indices].astype(np.float64)
+        chosen = self._wide[taken.indices]
         more = self.alpha * taken.data.astype(np.float64)
-        toward = np.linalg.solve(self._gram() + (chosen.T * more) @ chosen, self.items.T.astype(np.float64) @ target)
+        toward = np.linalg.solve(self._gram + (chosen.T * more) @ chosen, self._wide.T @ target)
         values = np.zeros(history.width)
         values[taken.indices] = (chosen @ toward) * (more + 1)
         return Contributions(shared(history, values))
@@ -82,10 +86,20 @@ class IALS:
 
     def restore(self, arrays: Arrays) -> None:
         """Take the item factors."""
-        self.items = arrays["items"]
+        self._learned(arrays["items"])
 
+    @cached_property
+    def _wide(self) -> NDArray[np.float64]:
+        return self.items.astype(np.float64)
+
+    @cached_property
     def _gram(self) -> NDArray[np.float64]:
-        wide = self.items.astype(np.float64)
-        found: NDArray[np.float64] = wide.T @ wide
+        found: NDArray[np.float64] = self._wide.T @ self._wide
         found[np.diag_indices_from(found)] += self.l2
         return found
+
+    def _learned(self, items: Floats) -> None:
+        """Take item factors, and drop what followed from the old ones."""
+        self.items = items
+        for name in ("_wide", "_gram"):
+            vars(self).pop(name, None)
