@@ -21,11 +21,12 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 import mmsdk
 import mmsdk_finance
 import mmsdk_recommend
+import mmsdk_service
 from mmsdk.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.is_file()]
-PACKAGES = (mmsdk, mmsdk_finance, mmsdk_recommend)
+PACKAGES = (mmsdk, mmsdk_finance, mmsdk_recommend, mmsdk_service)
 MODULES = [
     name
     for package in PACKAGES

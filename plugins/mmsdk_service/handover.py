@@ -1,0 +1,223 @@
+"""Hand a thread to people: a packet with everything they need, a queue with a clock, a signed webhook.
+
+While a thread is in the queue or held by a person the agent says nothing of its own. It gets the thread back when the
+person gives it back.
+"""
+
+import hashlib
+import hmac
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.client import HTTPException
+from typing import Any
+
+from mmsdk.errors import InputError
+from mmsdk_service.state import Row, State
+
+SIGNATURE = "X-Mmsdk-Signature"
+TOLERANCE = 300
+"""How old a signature may be, in seconds."""
+TRIES = 6
+MINUTES: Mapping[str, float] = {
+    "safety": 1,
+    "medical": 2,
+    "fraud": 5,
+    "vip": 5,
+    "request": 15,
+    "legal": 30,
+    "anger": 15,
+    "tool": 15,
+    "flow": 30,
+    "unsure": 30,
+    "language": 30,
+}
+"""Within how many minutes somebody should take a thread, by reason."""
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """Name the address that hand-overs are posted to, and the secret they are signed with."""
+
+    url: str
+    secret: str
+    seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise InputError(f"a webhook needs an http(s) address, not {self.url!r}")
+        if not self.secret:
+            raise InputError("a webhook needs a secret to sign with")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Say how threads are handed over: minutes until somebody should take them, by reason; and where to post."""
+
+    minutes: Mapping[str, float] = field(default_factory=lambda: dict(MINUTES))
+    webhook: Webhook | None = None
+
+
+class Queue:
+    """Hold the threads that wait for people or are held by them."""
+
+    def __init__(self, state: State, desk: Desk | None = None) -> None:
+        self.state = state
+        self.desk = desk or Desk()
+        self._sending = threading.Lock()
+
+    def add(self, session: str, reason: str, packet: Mapping[str, Any]) -> int:
+        """Put a thread into the queue and give its number; one that is in it already keeps its number."""
+        now = time.time()
+        due = now + 60 * self.desk.minutes.get(reason, 30)
+        with self.state.writing():
+            held = self.open(session)
+            if held is not None:
+                return int(held["number"])
+            values = (session, now, reason, due, json.dumps(packet, ensure_ascii=False))
+            insert = "INSERT INTO handovers (session, at, reason, due, packet) VALUES (?, ?, ?, ?, ?)"
+            self.state.connection.execute(insert, values)
+            number = self.state.connection.last_insert_rowid()
+        if self.desk.webhook is not None:
+            threading.Thread(target=self.deliver, daemon=True).start()
+        return number
+
+    def open(self, session: str) -> Row | None:
+        """Give the hand-over that a session is in, None when the agent has it."""
+        rows = self.state.rows("SELECT * FROM handovers WHERE session = ? AND closed IS NULL", session)
+        return rows[0] if rows else None
+
+    def waiting(self, now: float | None = None) -> list[Row]:
+        """Give the open hand-overs, the one due first at the top, with the seconds left (negative: too late)."""
+        moment = time.time() if now is None else now
+        rows = self.state.rows("SELECT * FROM handovers WHERE closed IS NULL ORDER BY due, number")
+        return [_shown(row, moment) for row in rows]
+
+    def get(self, number: int) -> Row:
+        """Give a hand-over. Raises ``InputError`` for an unknown number."""
+        rows = self.state.rows("SELECT * FROM handovers WHERE number = ?", number)
+        if not rows:
+            raise InputError(f"there is no hand-over {number}")
+        return _shown(rows[0], time.time())
+
+    def take(self, number: int, person: str) -> Row:
+        """Let a person hold a thread. Raises ``InputError`` when another one does, or it is closed."""
+        if not person.strip():
+            raise InputError("say who takes it")
+        with self.state.writing():
+            row = self._open(number)
+            if row["person"] and row["person"] != person:
+                raise InputError(f"hand-over {number} is held by {row['person']}")
+            self.state.connection.execute(
+                "UPDATE handovers SET person = ?, taken = coalesce(taken, ?) WHERE number = ?",
+                (person, time.time(), number),
+            )
+        return self.get(number)
+
+    def say(self, number: int, person: str, text: str) -> None:
+        """Write to the customer as the person who holds the thread."""
+        row = self._open(number)
+        if row["person"] != person:
+            raise InputError(f"hand-over {number} is held by {row['person'] or 'nobody'}; take it first")
+        self.state.note(row["session"], [("person", text, {"person": person})])
+
+    def release(self, number: int, person: str, *, note: str = "") -> Row:
+        """Give a thread back to the agent, with what was done."""
+        with self.state.writing():
+            row = self._open(number)
+            if row["person"] != person:
+                raise InputError(f"hand-over {number} is held by {row['person'] or 'nobody'}; only they give it back")
+            self.close(row["session"], note)
+        return self.get(number)
+
+    def close(self, session: str, note: str) -> None:
+        """End the hand-over of a session; the agent goes on, and what it waited for before is forgotten."""
+        with self.state.writing() if not self.state.connection.in_transaction else _nothing():
+            values = (time.time(), note, session)
+            self.state.connection.execute(
+                "UPDATE handovers SET closed = ?, note = ? WHERE session = ? AND closed IS NULL", values
+            )
+            rows = self.state.rows("SELECT memory FROM sessions WHERE id = ?", session)
+            memory = json.loads(rows[0]["memory"]) | {"flow": None, "choices": [], "unsure": 0, "returned": True}
+            written = json.dumps(memory, ensure_ascii=False)
+            self.state.connection.execute("UPDATE sessions SET memory = ? WHERE id = ?", (written, session))
+
+    def deliver(self, now: float | None = None) -> int:
+        """Post what is due to the webhook and give how many were taken; what fails is tried again later."""
+        hook = self.desk.webhook
+        if hook is None:
+            return 0
+        moment, sent = time.time() if now is None else now, 0
+        with self._sending:
+            due = "SELECT * FROM handovers WHERE notified IS NULL AND attempts < ? AND next <= ? ORDER BY due"
+            for row in self.state.rows(due, TRIES, moment):
+                done = _posted(hook, _shown(row, moment))
+                wait = moment + 30 * 2 ** row["attempts"]
+                with self.state.writing():
+                    self.state.connection.execute(
+                        "UPDATE handovers SET notified = ?, attempts = attempts + 1, next = ? WHERE number = ?",
+                        (moment if done else None, wait, row["number"]),
+                    )
+                sent += done
+        return sent
+
+    def _open(self, number: int) -> Row:
+        row = self.get(number)
+        if row["closed"] is not None:
+            raise InputError(f"hand-over {number} is closed")
+        return row
+
+
+def signature(body: bytes, secret: str, *, at: int) -> str:
+    """Sign a body at a time, in seconds since 1970."""
+    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={at},v1={digest}"
+
+
+def verified(body: bytes, header: str, *, secret: str, now: float | None = None) -> bool:
+    """Tell whether a webhook's signature belongs to the body and is not old; for those who receive one.
+
+    >>> verified(b"{}", signature(b"{}", "secret", at=100), secret="secret", now=110)
+    True
+    """
+    stamp = header.partition(",")[0].removeprefix("t=")
+    if not stamp.isdigit() or abs((time.time() if now is None else now) - int(stamp)) > TOLERANCE:
+        return False
+    return hmac.compare_digest(header.encode(), signature(body, secret, at=int(stamp)).encode())
+
+
+class _Straight(urllib.request.HTTPRedirectHandler):
+    """Follow no redirect: the packet and its signature are for the address that was given."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class _nothing:  # noqa: N801  a context manager
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def _posted(hook: Webhook, row: Row) -> bool:
+    body = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace")
+    headers = {"Content-Type": "application/json", "Idempotency-Key": f"handover-{row['number']}-{int(row['at'])}"}
+    headers[SIGNATURE] = signature(body, hook.secret, at=int(time.time()))
+    request = urllib.request.Request(hook.url, body, headers, method="POST")  # noqa: S310  checked above
+    try:
+        with urllib.request.build_opener(_Straight).open(request, timeout=hook.seconds):
+            return True
+    except (OSError, HTTPException, ValueError):
+        return False
+
+
+def _shown(row: Row, now: float) -> Row:
+    """Give a hand-over as JSON: its packet read, its times in words, the seconds that are left."""
+    packet = json.loads(row["packet"]) if isinstance(row["packet"], str) else row["packet"]
+    status = "closed" if row["closed"] is not None else "held" if row["person"] else "waiting"
+    left = round(row["due"] - (row["taken"] or row["closed"] or now))
+    times = {name: datetime.fromtimestamp(row[name], UTC).isoformat(timespec="seconds") for name in ("at", "due")}
+    return {**row, "packet": packet, "status": status, "seconds_left": left, "overdue": left < 0, "when": times}

@@ -1,0 +1,168 @@
+"""Answers from the company's documents: the best sentence, quoted, or phrased by an LLM and checked word for word.
+
+Sentences that instruct an assistant, or that name a link to a host that is not allowed, are blanked before anything
+reads them, so that neither a reply nor an LLM's prompt can hold them. It does not know whether a document is right.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from mmsdk import Answer, Assistant, Chunk, Citation, Hit, Message, guard, lexicon
+from mmsdk.answerability import table
+from mmsdk.chunking import sentences
+from mmsdk.protocols import LLM, Retriever
+from mmsdk.settings import Settings
+from mmsdk.types import Delta, Filter, Modality, Query, Usage
+from mmsdk_service.wording import Language
+
+DATES = ("updated", "modified", "date", "valid_until")
+"""Keys of a document's metadata that say how old it is."""
+_LINK = re.compile(
+    r"(?:https?|ftp)://([^\s/)\]>\"'，。]+)|(?<![\w@.])(?:www\.)([\w-]+(?:\.[\w-]+)+)|(?:javascript|data):|"
+    r"(?<![\w@.-])((?:[\w-]+\.)+(?:com|net|org|io|cn|co|ru|info|biz|xyz|top|dev|app|example|test))/(?=\S)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Hold what the documents say to a question: an answer, how sure it is, and which cited documents are stale."""
+
+    answer: Answer
+    confidence: float
+    stale: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether the documents answer."""
+        return self.answer.status == "answered"
+
+
+class Quoting:
+    """Be the LLM that adds nothing, so that the assistant quotes the best sentence."""
+
+    context = 1_000_000
+    modalities: frozenset[Modality] = frozenset({"text", "image", "audio"})
+
+    def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int = 512,
+        seed: int = 0,
+        temperature: float = 0.0,
+        schema: Mapping[str, Any] | None = None,
+        stop: Sequence[str] = (),
+    ) -> Iterator[Delta]:
+        """Say nothing."""
+        del messages, max_tokens, seed, temperature, schema, stop
+        yield Delta("", Usage())
+
+
+@dataclass(frozen=True)
+class Screened:
+    """Retrieve hits without the sentences that no reply may hold; their places stay as they are."""
+
+    retriever: Retriever
+    links: frozenset[str] = frozenset()
+    where: Filter | None = None
+    blanked: list[str] = field(default_factory=list, compare=False)
+
+    def retrieve(self, query: Query, k: int = 8, *, where: Filter | None = None) -> list[Hit]:
+        """Give at most ``k`` hits, best first."""
+        both = [one for one in (self.where, where) if one]
+        narrowed = {"$and": both} if len(both) > 1 else both[0] if both else None
+        return [replace(hit, chunk=self._clean(hit.chunk)) for hit in self.retriever.retrieve(query, k, where=narrowed)]
+
+    def _clean(self, chunk: Chunk) -> Chunk:
+        text = chunk.text
+        for start, stop in sentences(chunk.text):
+            if refused(text[start:stop], self.links):
+                text = text[:start] + re.sub(r"\S", " ", text[start:stop]) + text[stop:]
+        if text == chunk.text:
+            return chunk
+        self.blanked.append(chunk.source)
+        content = chunk.content.replace(chunk.text, text) if isinstance(chunk.content, str) else chunk.content
+        return replace(chunk, text=text, content=content)
+
+
+class Knowledge:
+    """Answer questions from a retriever.
+
+    ``llm`` phrases, None quotes. ``dial`` in [0, 1] moves the least probability of an answer: 0.5 is the fitted one,
+    0 answers more, 1 hands over more. Documents older than ``stale_days`` are marked.
+    """
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        llm: LLM | None = None,
+        *,
+        settings: Settings,
+        dial: float = 0.5,
+        stale_days: float | None = None,
+    ) -> None:
+        self.llm = llm or Quoting()
+        self.retriever = retriever
+        self.settings = settings
+        self.dial = dial
+        self.stale_days = stale_days
+
+    def answer(self, question: Query, *, language: Language, history: Sequence[Message] = ()) -> Found:
+        """Answer a masked question; the history completes one that leans on it."""
+        answer = self._assistant(language).ask(question, history=history)
+        candidates: Any = answer.trace.get("candidates") or []
+        confidence = float(candidates[0]["probability"]) if candidates else 0.0
+        return Found(answer, confidence, self._stale(answer.citations))
+
+    def _assistant(self, language: Language) -> Assistant:
+        fitted = float(table()["chinese" if language == "zh" else "english"]["threshold"])
+        return Assistant(self.retriever, self.llm, settings=self.settings, threshold=turned(fitted, self.dial))
+
+    def _stale(self, citations: Sequence[Citation]) -> str:
+        """Give the date of the oldest cited document that is out of date, empty for none."""
+        found = [day for citation in citations if (day := self.dated(citation.hit.chunk.metadata)) is not None]
+        return min(found).isoformat() if found else ""
+
+    def dated(self, metadata: Mapping[str, Any]) -> date | None:
+        """Give the date of a document that is out of date by its metadata, None for one that is not."""
+        today = datetime.now(UTC).date()
+        for key in DATES:
+            try:
+                day = date.fromisoformat(str(metadata.get(key, ""))[:10])
+            except ValueError:
+                continue
+            if key == "valid_until" and day < today:
+                return day
+            if key != "valid_until" and self.stale_days is not None and today - day > timedelta(self.stale_days):
+                return day
+        return None
+
+
+def turned(fitted: float, dial: float) -> float:
+    """Give the threshold for a dial: a third of the fitted one at 0, the fitted one at 0.5, near 1 at 1.
+
+    >>> [round(turned(0.6, dial), 2) for dial in (0, 0.5, 1)]
+    [0.2, 0.6, 0.98]
+    """
+    low, high = fitted / 3, 0.98
+    return low + (fitted - low) * 2 * dial if dial <= 0.5 else fitted + (high - fitted) * (2 * dial - 1)
+
+
+def refused(sentence: str, links: frozenset[str]) -> bool:
+    """Tell whether a sentence may not be sent: it instructs an assistant, or names a link to another host."""
+    if guard.instructs(sentence):
+        return True
+    for match in _LINK.finditer(sentence):
+        host = next((group for group in match.groups() if group), "").casefold().rpartition("@")[2].partition(":")[0]
+        if not any(host == allowed or host.endswith(f".{allowed}") for allowed in links):
+            return True
+    return False
+
+
+def is_answerable(text: str) -> bool:
+    """Tell whether a text has words that a document could speak of."""
+    return bool(lexicon.content(text))

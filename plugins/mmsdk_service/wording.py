@@ -1,0 +1,106 @@
+"""What the agent says and listens for beyond its sources: system phrases, trigger words, language, yes and no.
+
+All of it is data: ``phrases.json``, ``triggers.json`` and ``small.json``, in English and Chinese. Matching is by
+wording, so irony and other languages are not understood.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from mmsdk.chunking import sentences
+
+Language = Literal["en", "zh", "other"]
+REASONS = ("request", "safety", "medical", "fraud", "legal", "anger")
+"""Kinds of trigger words, the most urgent after the request first; each hands over at once."""
+_HAN, _KANA, _HANGUL = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]"), re.compile(r"[\u3040-\u30ff]"), "\uac00-\ud7af"
+_LATIN = re.compile(r"[A-Za-z]+")
+Phrases = Mapping[str, Mapping[str, str]]
+
+
+def phrase(name: str, language: Language, own: Phrases | None = None, **values: str) -> str:
+    """Give a system phrase, the company's own wording where it has one; English stands in for other languages.
+
+    >>> phrase("which", "en", first="a refund", second="an exchange")
+    'Do you mean a refund or an exchange?'
+    """
+    spoken = (own or {}).get(name) or _table("phrases")[name]
+    return filled(spoken.get(language) or spoken["en"], values)
+
+
+def filled(template: str, values: Mapping[str, Any]) -> str:
+    """Put values in place of ``{name}``, each on one line and of at most 200 characters; nothing else is a template."""
+    return re.sub(r"\{(\w+)\}", lambda m: " ".join(str(values.get(m[1], m[0])).split())[:200], template)
+
+
+def language_of(text: str) -> Language:
+    """Tell English and Chinese from each other and from other languages, by script and function words.
+
+    >>> [language_of(text) for text in ("Where is it?", "我的包裹 ABC123 在哪？", "Wo ist mein Paket?", "123")]
+    ['en', 'zh', 'other', 'en']
+    """
+    han, letters = len(_HAN.findall(text)), sum(letter.isalpha() for letter in text)
+    if _KANA.search(text) or re.search(f"[{_HANGUL}]", text):
+        return "other"
+    if han and 4 * han >= letters - len("".join(_LATIN.findall(text))) and 3 * han >= len(_LATIN.findall(text)):
+        return "zh"
+    latin = sum("LATIN" in unicodedata.name(letter, "") for letter in text if letter.isalpha())
+    if letters and 2 * latin < letters:
+        return "other"
+    words = [word.casefold() for word in re.findall(r"[^\W\d_]+", text)]
+    foreign, english = (sum(word in _words(name) for word in words) for name in ("foreign", "english"))
+    return "other" if foreign >= 2 and foreign > english else "en"
+
+
+def triggered(text: str) -> str:
+    """Name what a message must be handed over for (of ``REASONS``), empty for nothing."""
+    plain = unicodedata.normalize("NFKC", text).replace("’", "'")
+    return next((reason for reason in REASONS if any(p.search(plain) for p in _triggers()[reason])), "")
+
+
+def says(kind: Literal["hello", "thanks", "bye", "yes", "no", "stop"], text: str) -> bool:
+    """Tell whether a whole message is a greeting, thanks, a goodbye, a yes, a no, or a stop."""
+    plain = unicodedata.normalize("NFKC", text).replace("’", "'")
+    return bool(re.search(_table("small")[kind], plain, re.IGNORECASE))
+
+
+_ASKS = "how|what|when|where|why|which|who|can|could|do|does|is|are"
+_JOINT = re.compile(
+    rf"(?<=[?？。；;])\s*|[,，]?\s+(?:and (?:also|then)|also|plus)\s+|,\s+and\s+(?=(?:{_ASKS}|i)\b)"
+    r"|\s+and\s+(?=(?:how|what|when|where|why|can i|could you|do you|does|is|are)\b)|[，,]?(?:另外|还有|同时|顺便)",
+    re.IGNORECASE,
+)
+
+
+def segments(text: str) -> list[str]:
+    """Cut a message where another request may begin; a piece that is too short stays with the one before it."""
+    pieces = [piece for start, stop in sentences(text) for piece in _JOINT.split(text[start:stop])]
+    found: list[str] = []
+    for piece in (piece.strip(" ,，") for piece in pieces if piece):
+        size = len(_HAN.findall(piece)) + 2 * len(_LATIN.findall(piece))
+        if found and size < 5:
+            found[-1] += " " + piece
+        elif piece:
+            found.append(piece)
+    return found or [text.strip()]
+
+
+@cache
+def _table(name: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(files("mmsdk_service").joinpath(f"{name}.json").read_text("utf-8"))
+    return read
+
+
+@cache
+def _words(name: str) -> frozenset[str]:
+    return frozenset(_table("small")[name].split())
+
+
+@cache
+def _triggers() -> dict[str, list[re.Pattern[str]]]:
+    table = _table("triggers")
+    return {reason: [re.compile(p, re.IGNORECASE) for p in table[reason].values()] for reason in REASONS}

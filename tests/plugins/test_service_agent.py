@@ -1,0 +1,326 @@
+"""The agent over the real models: answers with sources, flows, hand-over, privacy, a second process, doors."""
+
+import json
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import BaseModel
+
+from mmsdk import Collection, Runtime
+from mmsdk.errors import InputError
+from mmsdk_service import Desk, Flow, IntentClassifier, Options, Playbook, Reply, ServiceAgent, Slot, Tool, Webhook
+from mmsdk_service.handover import SIGNATURE, Queue, verified
+from mmsdk_service.knowledge import refused
+from mmsdk_service.senses import critical
+from mmsdk_service.state import State
+from mmsdk_service.wording import language_of, segments, triggered
+
+ROOT = Path(__file__).parents[2]
+SERVICE = ROOT / "examples" / "service"
+RAN: list[str] = []
+
+
+class Order(BaseModel):
+    order: str
+    customer: str = ""
+
+
+def status(given: Order) -> dict[str, Any]:
+    return {"status": {"QM-20481": "on its way"}[given.order]}
+
+
+def refund(given: Order) -> dict[str, Any]:
+    RAN.append(f"{given.customer}:{given.order}")
+    return {"amount": "€12.50"}
+
+
+TOOLS = (Tool("order_status", status, Order), Tool("refund", refund, Order, effects=True))
+
+
+@pytest.fixture(scope="module")
+def shop(bundled: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
+    folder = tmp_path_factory.mktemp("service") / "shop"
+    with Collection.open(folder, create=True, settings=bundled.settings) as collection:
+        collection.add([ROOT / "examples/data/faq.md", ROOT / "examples/data/policies"])
+        yield collection
+
+
+@pytest.fixture(scope="module")
+def intents(bundled: Runtime) -> IntentClassifier:
+    from mmsdk_service.examples import read_examples
+
+    return IntentClassifier(bundled.encoder("text:all-MiniLM-L6-v2")).fit(*read_examples(SERVICE / "intents.yaml"))
+
+
+@pytest.fixture
+def agent(shop: Collection, intents: IntentClassifier, bundled: Runtime, tmp_path: Path) -> Iterator[ServiceAgent]:
+    RAN.clear()
+    options = Options(tools=TOOLS)
+    playbook = SERVICE / "playbook.yaml"
+    with ServiceAgent(
+        shop, intents, playbook=playbook, state=tmp_path / "state", options=options, runtime=bundled
+    ) as made:
+        yield made
+
+
+def talk(agent: ServiceAgent, *messages: str, customer: str = "") -> list[Reply]:
+    replies: list[Reply] = []
+    for message in messages:
+        session = replies[-1].session if replies else None
+        replies.append(agent.reply(message, session=session, customer=customer))
+        assert agent.grounded(replies[-1])
+    return replies
+
+
+def test_documents_are_quoted_with_their_place(agent: ServiceAgent) -> None:
+    reply = talk(agent, "How many days do I have to send something back?")[0]
+    assert reply.status == "answered"
+    assert "45 days" in reply.reply
+    (cited,) = reply.to_json()["citations"]
+    assert cited["source"].endswith("returns.md")
+    assert cited["quote"] in (ROOT / "examples/data/policies/returns.md").read_text("utf-8")
+    assert reply.action is None
+
+
+def test_a_flow_asks_checks_and_answers_and_survives_another_topic(agent: ServiceAgent) -> None:
+    asked, aside, wrong, done = talk(
+        agent, "Where is my order?", "How do I wash a down jacket?", "QM-1", "the number is qm-20481"
+    )
+    assert asked.action == {"flow": "order status", "step": "asking", "waits_for": "order"}
+    assert "30 °C" in aside.reply
+    assert aside.reply.endswith("It looks like QM-12345.")
+    assert "five figures" in wrong.reply
+    assert done.reply == "Order QM-20481 is on its way."
+    assert done.action is not None
+    assert done.action["result"] == {"status": "on its way"}
+
+
+def test_effects_wait_for_a_yes_and_values_are_corrected(agent: ServiceAgent) -> None:
+    *_, corrected, done = talk(agent, "I want a refund", "QM-20482", "sorry, I meant QM-20481", "yes", customer="ann")
+    assert corrected.reply == "Shall I refund order QM-20481?"
+    assert RAN == ["ann:QM-20481"]
+    assert "€12.50" in done.reply
+    declined = talk(agent, "please refund QM-20483", "no")[-1]
+    assert declined.action is None
+    assert RAN == ["ann:QM-20481"]
+
+
+def test_chinese_is_spoken_throughout(agent: ServiceAgent) -> None:
+    asked, confirm, done = talk(agent, "我要退款", "QM-20481", "好的")
+    assert (asked.language, confirm.reply) == ("zh", "确认为订单QM-20481退款吗？")
+    assert done.reply.startswith("订单QM-20481已退款")
+    question = talk(agent, "海岛地区的退货运费由谁承担？")[0]
+    assert "海岛地区的退货运费由顾客自付" in question.reply
+
+
+def test_two_requests_in_one_message_are_both_answered(agent: ServiceAgent) -> None:
+    reply = talk(agent, "Where is my order QM-20481 and how long is the guarantee on a tent?")[0]
+    assert "on its way" in reply.reply
+    assert "five years" in reply.reply
+
+
+def test_the_state_outlives_the_agent(agent: ServiceAgent, shop: Collection, bundled: Runtime, tmp_path: Path) -> None:
+    asked = talk(agent, "I want a refund")[0]
+    options = Options(tools=TOOLS)
+    with ServiceAgent(
+        shop, None, playbook=SERVICE / "playbook.yaml", state=tmp_path / "state", options=options, runtime=bundled
+    ) as other:
+        assert other.reply("QM-20481", session=asked.session).reply == "Shall I refund order QM-20481?"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("Let me speak to a real person please", "request"),
+        ("转人工", "request"),
+        ("This is outrageous, I am furious", "anger"),
+        ("我要投诉你们，太过分了", "anger"),
+        ("My lawyer will sue you", "legal"),
+        ("有人盗刷了我的卡", "fraud"),
+        ("I had an allergic reaction to the fabric", "medical"),
+        ("The stove exploded", "safety"),
+        ("Wo ist mein Paket? Ich habe es nicht", "language"),
+    ],
+)
+def test_words_that_need_a_person_hand_over(agent: ServiceAgent, message: str, reason: str) -> None:
+    reply = agent.reply(message, customer="ann")
+    assert (reply.status, reply.reason) == ("handover", reason)
+    packet = agent.queue.get(reply.handover or 0)["packet"]
+    assert packet["transcript"][-1]["text"] == message
+    assert {"summary", "intent", "slots", "tried", "sentiment", "language"} <= packet.keys()
+
+
+def test_a_request_for_a_person_wins_within_a_flow(agent: ServiceAgent) -> None:
+    assert talk(agent, "I want a refund", "QM-20481", "no, I want to talk to a human")[-1].reason == "request"
+    assert RAN == []
+
+
+def test_the_second_message_without_an_answer_hands_over(agent: ServiceAgent) -> None:
+    first, second = talk(agent, "What is the capital of Mongolia?", "Who painted the Mona Lisa?")
+    assert (first.status, second.status, second.reason) == ("unsure", "handover", "unsure")
+
+
+def test_vips_and_failed_tools_go_to_people(agent: ServiceAgent) -> None:
+    assert agent.reply("Where is my order?", customer="holt").reason == "vip"
+    failed = talk(agent, "Where is my order QM-99999?")[0]
+    assert (failed.status, failed.reason) == ("handover", "tool")
+    assert failed.action is not None
+    assert "KeyError" in failed.action["error"]
+
+
+def test_the_agent_is_silent_while_a_person_holds_the_thread(agent: ServiceAgent) -> None:
+    reply = agent.reply("I need a human agent")
+    session, number = reply.session, reply.handover or 0
+    assert agent.reply("hello?", session=session).status == "queued"
+    agent.queue.take(number, "maren")
+    with pytest.raises(InputError, match="held by maren"):
+        agent.queue.take(number, "otto")
+    held = agent.reply("are you there?", session=session)
+    assert (held.reply, held.status) == ("", "held")
+    agent.queue.say(number, "maren", "Your parcel comes tomorrow.")
+    agent.queue.release(number, "maren", note="told the date")
+    back = agent.reply("When do students get a discount?", session=session)
+    assert back.reply.startswith("I am back to help you.")
+    assert "Wednesday" in back.reply
+    assert [row for row in agent.queue.waiting() if row["number"] == number] == []
+
+
+def test_the_queue_is_in_order_of_its_clock(agent: ServiceAgent) -> None:
+    agent.reply("I want a human")
+    agent.reply("There is a gas leak in my tent")
+    rows = agent.queue.waiting()
+    assert [row["reason"] for row in rows] == ["safety", "request"]
+    assert 0 < rows[0]["seconds_left"] <= 60
+    assert agent.queue.waiting(time.time() + 120)[0]["overdue"]
+
+
+def test_a_webhook_is_signed_and_tried_again(tmp_path: Path) -> None:
+    got: list[tuple[bytes, str]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        answers: ClassVar = [500, 200]
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            got.append((body, self.headers[SIGNATURE]))
+            self.send_response(self.answers[len(got) - 1])
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    Thread(target=server.serve_forever, daemon=True).start()
+    state = State(tmp_path)
+    state.open("s", "ann")
+    Queue(state).add("s", "request", {"summary": "help"})
+    queue = Queue(state, Desk(webhook=Webhook(f"http://127.0.0.1:{server.server_port}", "secret")))
+    assert queue.deliver() == 0
+    assert queue.deliver() == 0
+    assert queue.deliver(time.time() + 60) == 1
+    assert queue.deliver(time.time() + 6000) == 0
+    server.shutdown()
+    server.server_close()
+    assert len(got) == 2
+    assert verified(got[1][0], got[1][1], secret="secret")
+    assert not verified(got[1][0] + b" ", got[1][1], secret="secret")
+    assert json.loads(got[1][0])["packet"] == {"summary": "help"}
+    state.close()
+
+
+def test_personal_data_never_reaches_the_disk(agent: ServiceAgent, tmp_path: Path) -> None:
+    talk(
+        agent,
+        "My mail is ann.lee@mail.example and my card 4111 1111 1111 1111",
+        "我的手机是13812345678",
+        customer="ann",
+    )
+    kept = json.dumps(agent.export("ann"), ensure_ascii=False)
+    assert "[EMAIL]" in kept
+    assert "[PHONE]" in kept
+    written = b"".join(file.read_bytes() for file in (tmp_path / "state").iterdir())
+    assert not [secret for secret in (b"ann.lee", b"4111 1111", b"13812345678") if secret in written]
+
+
+def test_a_customer_is_exported_and_erased(agent: ServiceAgent, tmp_path: Path) -> None:
+    session = talk(agent, "Where is my zanzibar order QM-20481?", customer="ann")[0].session
+    talk(agent, "hello", customer="bob")
+    (exported,) = agent.export("ann")["sessions"]
+    assert [turn["role"] for turn in exported["turns"]] == ["customer", "agent"]
+    with pytest.raises(InputError, match="another customer"):
+        agent.reply("hello", session=session, customer="bob")
+    with pytest.raises(InputError, match="another customer"):
+        agent.reply("hello", session=session)
+    assert agent.erase("ann") == 1
+    assert agent.export("ann")["sessions"] == []
+    assert len(agent.export("bob")["sessions"]) == 1
+    assert not [file for file in (tmp_path / "state").iterdir() if b"zanzibar" in file.read_bytes()]
+
+
+def test_silent_sessions_expire(agent: ServiceAgent) -> None:
+    talk(agent, "hello", customer="ann")
+    assert agent.state.expire(1) == 0
+    assert agent.state.expire(-1) == 1
+
+
+def test_strange_messages_are_met_with_words(agent: ServiceAgent) -> None:
+    for message in ("", "   ", "?!", "🙂" * 30, "\x00", "a" * 5000, "1234"):
+        assert agent.reply(message).reply
+    with pytest.raises(InputError, match="a session is named by"):
+        agent.reply("hello", session="../../etc")
+    with pytest.raises(InputError, match="Audio or Image, not int"):
+        agent.reply([3])  # type: ignore[list-item]
+
+
+def test_stale_documents_are_marked(bundled: Runtime, tmp_path: Path) -> None:
+    with Collection.open(tmp_path / "old", create=True, settings=bundled.settings) as old:
+        old.add_texts(["Parking costs three euros a day."], metadata={"updated": "2019-05-01"})
+        options = Options(stale_days=365)
+        with ServiceAgent(old, state=tmp_path / "state", options=options, runtime=bundled) as agent:
+            reply = agent.reply("What does parking cost?")
+    assert reply.stale == "2019-05-01"
+    assert reply.reply == "Parking costs three euros a day. (This document is from 2019-05-01.)"
+
+
+def test_flows_with_effects_need_a_phrase_to_confirm(tmp_path: Path) -> None:
+    flow = Flow("refund", ("refund",), (Slot("order", r"\d+", {"en": "Which?"}),), "refund", {"en": "Done."})
+    with pytest.raises(ValueError, match="without a phrase to confirm"):
+        ServiceAgent(None, state=tmp_path, playbook=Playbook(flows=(flow,)), options=Options(tools=TOOLS))
+    with pytest.raises(InputError, match="no tool is called 'refund'"):
+        ServiceAgent(None, state=tmp_path, playbook=Playbook(flows=(flow,)))
+
+
+def test_a_wrong_playbook_is_named_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("flows:\n  - {name: x, intents: [a], tool: t, done: {en: y}, slotz: []}\n")
+    with pytest.raises(InputError, match=r"flows\.0\.slotz"):
+        Playbook.read(tmp_path / "p.yaml")
+    (tmp_path / "p.yaml").write_text(
+        "flows: [{name: x, intents: [a], tool: t, done: {}, slots: [{name: o, pattern: '(', ask: {}}]}]\n"
+    )
+    with pytest.raises(InputError, match="no regular expression"):
+        Playbook.read(tmp_path / "p.yaml")
+
+
+def test_words() -> None:
+    assert critical("我在5月3日付了200元，订单QM-20481") == ("5月3日", "200元", "QM-20481")
+    assert segments("Where is it? And how much is a tent and how do I wash it?")[1:] == [
+        "And how much is a tent",
+        "how do I wash it?",
+    ]
+    assert [triggered(text) for text in ("My agent booked it", "I want to return a person-sized tent")] == ["", ""]
+    assert [
+        language_of(text) for text in ("退货", "こんにちは、荷物は？", "¿Dónde está mi paquete? No puedo", "OK")
+    ] == [
+        "zh",
+        "other",
+        "other",
+        "en",
+    ]
+    assert refused("See https://evil.example/x", frozenset())
+    assert refused("Go to www.evil-shop.com now", frozenset({"shop.com"}))
+    assert not refused("See https://www.shop.com/returns", frozenset({"shop.com"}))
+    assert not refused("Write to returns@shop.com within 30 days.", frozenset())
