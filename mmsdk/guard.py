@@ -1,7 +1,8 @@
 """Mask personal data of structured kinds in texts and documents, and screen sources for orders to an assistant.
 
-Patterns find candidates, checksums decide where the kind has one. Names and addresses are not
-structured and are not found here. It knows nothing of stores or models.
+Patterns find candidates, checksums decide where the kind has one. Postal addresses and names have none: they are found
+by wording (``my name is``, a number before a street, 省市区路号), so that some are missed, and only when they are asked
+for (``EVERY``). It knows nothing of stores or models.
 """
 
 import ipaddress
@@ -24,7 +25,7 @@ class Finding:
 def mask(text: str, kinds: Iterable[str] | None = None) -> tuple[str, list[Finding]]:
     """Put ``[KIND]`` in place of personal data; give the text and what was found, in order of the given text.
 
-    ``kinds`` are of ``KINDS`` (all by default); an unknown one is a ``ValueError``.
+    ``kinds`` are of ``EVERY`` (``KINDS`` by default); an unknown one is a ``ValueError``.
 
     >>> mask("写信给 li.wei@example.cn，电话 13812345678。")[0]
     '写信给 [EMAIL]，电话 [PHONE]。'
@@ -44,24 +45,25 @@ def find(text: str, kinds: Iterable[str] | None = None) -> list[Finding]:
     for kind in checked(kinds):
         pattern, accepted = _KINDS[kind]
         for match in pattern.finditer(folded):
-            start = match.start()
-            stop = start + accepted(match.group())
+            group = match.lastgroup or 0  # the value behind the wording that gives it away
+            start = match.start(group)
+            stop = start + accepted(match.group(group))
             if stop > start and not any(start < other.stop and stop > other.start for other in taken):
                 taken.append(Finding(kind, start, stop))
     return sorted(taken, key=lambda finding: finding.start)
 
 
 def checked(kinds: Iterable[str] | bool | None) -> tuple[str, ...]:
-    """Give kinds in the order they are looked for; true and ``None`` are all, false is none."""
+    """Give kinds in the order they are looked for; true and ``None`` are the structured ones, false is none."""
     if kinds is None or kinds is True:
         return KINDS
     if kinds is False:
         return ()
     wanted = [kinds] if isinstance(kinds, str) else list(kinds)
-    unknown = [kind for kind in wanted if kind not in KINDS]
+    unknown = [kind for kind in wanted if kind not in EVERY]
     if unknown:
-        raise ValueError(f"unknown kind of personal data {unknown[0]!r}; there are {', '.join(KINDS)}")
-    return tuple(kind for kind in KINDS if kind in wanted)
+        raise ValueError(f"unknown kind of personal data {unknown[0]!r}; there are {', '.join(EVERY)}")
+    return tuple(kind for kind in EVERY if kind in wanted)
 
 
 def instructs(sentence: str) -> bool:
@@ -161,11 +163,12 @@ def _any(match: str) -> int:
 
 
 def _card(match: str) -> int:
-    """Accept the longest beginning of whole groups that passes Luhn's check (ISO/IEC 7812-1)."""
-    for length in range(len(match), 12, -1):
+    """Accept the longest beginning of whole groups that passes Luhn's check (ISO/IEC 7812-1); Maestro's have 12 on."""
+    least = 12 if _MAESTRO.match(match) else 13
+    for length in range(len(match), least - 1, -1):
         ends_group = length == len(match) or match[length] in " -"
         digits = _digits(match[:length])
-        if ends_group and match[length - 1].isdigit() and 13 <= len(digits) <= 19 and _luhn(digits):
+        if ends_group and match[length - 1].isdigit() and least <= len(digits) <= 19 and _luhn(digits):
             return length
     return 0
 
@@ -195,7 +198,8 @@ def _chinese_id(match: str) -> int:
 
 
 def _phone(match: str) -> int:
-    return len(match) if 8 <= len(_digits(match)) <= 15 else 0
+    number = re.split("[xe]", match)[0]
+    return len(match) if 8 <= len(_digits(number)) <= 15 else 0
 
 
 def _address(match: str) -> int:
@@ -237,8 +241,54 @@ _PHONE = "|".join(
         r"(?:86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}",  # China, mobile
         r"(?<![0-9] )(?<![0-9]-)0\d{1,4}[ /-]\d{3,8}(?:[ -]\d{2,6}){0,3}",  # with the trunk prefix 0
         r"400[ -]?\d{3}[ -]?\d{4}",  # China, service
-        r"(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}",  # North America
+        r"(?:(?:00)?1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}",  # North America
+        r"001[2-9]\d{9}",
     )
+)
+_CALLED = r"(?:phone|mobile|cell|tel|call|text|reach|ring|fax|whatsapp|contact|number is|电话|手机|联系)"
+_MAESTRO = re.compile(r"50|5[6-9]|6")
+_WAY = (
+    "Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Place|Pl|Square|Sq|Way|Terrace|Highway|Hwy|"
+    "Parkway|Pkwy|Alley|Bypass|Circle|Cliffs?|Common|Corners?|Courts|Cove|Creek|Crescent|Crossing|Crossroad|Curve|Dale|"
+    "Dam|Divide|Estates?|Expressway|Extensions?|Falls?|Ferry|Fields?|Flats?|Fords?|Forest|Forges?|Forks?|Fort|Freeway|"
+    "Gardens?|Gateway|Glens?|Greens?|Groves?|Harbors?|Haven|Heights|Hills?|Hollow|Inlet|Islands?|Isle|Junctions?|Keys?|"
+    "Knolls?|Lakes?|Land|Landing|Lights?|Loaf|Locks?|Lodge|Loop|Mall|Manors?|Meadows?|Mews|Mills?|Mission|Motorway|Mount|"
+    "Mountains?|Neck|Orchard|Oval|Overpass|Park|Parks|Pass|Passage|Path|Pike|Pines?|Plains?|Plaza|Points?|Ports?|Prairie|"
+    "Radial|Ramp|Ranch|Rapids?|Rest|Ridges?|River|Route|Row|Rue|Run|Shoals?|Shores?|Skyway|Springs?|Spurs?|Squares|Station|"
+    "Stravenue|Stream|Streets|Summit|Throughway|Trace|Track|Trafficway|Trail|Tunnel|Turnpike|Underpass|Unions?|Valleys?|"
+    "Via|Viaduct|Views?|Villages?|Ville|Vista|Walks?|Wall|Ways|Wells?"
+)
+_STREET = (
+    rf"(?<![\w.])(?:\d{{1,6}}[A-Za-z]? (?:[NSEW]\.? )?(?:[A-Z][\w'’-]* ){{1,3}}(?:{_WAY})\b\.?"
+    r"(?:,? (?:Apt\.?|Apartment|Suite|Unit|Floor|#) ?\w+)?|(?:PSC|Unit) \d{3,5},? Box \d{3,5}|P\.? ?O\.? Box \d+)"
+    r"(?:[,\n]\s*(?:[A-Z][\w'’-]*(?: [A-Z][\w'’-]*){0,3}|[ADF]PO),?(?: [A-Z]{2})? \d{5}(?:-\d{4})?|"
+    r"\s(?:[ADF]PO [A-Z]{2} \d{5}))?"
+)
+_PLACE = "(?:自治区|自治州|特别行政区|省|市|区|县|州|盟|旗|镇|乡|村)"
+_ADDRESS_CJK = (
+    rf"(?:[\u4e00-\u9fff]{{1,8}}?{_PLACE}){{1,5}}[\u4e00-\u9fff0-9]{{1,10}}?(?:大道|大街|路|街|巷|弄|胡同|道)"
+    r"(?:[\d一二三四五六七八九十]+号|[A-Za-z]座)?"
+    r"(?:[\d一二三四五六七八九十A-Za-z]+(?:号楼|栋|幢|单元|室|层|楼|座)){0,4}(?: ?\d{6}(?!\d))?"
+)
+_TITLE = r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Madam)\.? "
+_WORD = r"[A-Z][a-zà-ÿ'’-]*[a-zà-ÿ](?:[A-Z][a-zà-ÿ]+)?"
+_NAMED = (
+    rf"(?:(?i:\bmy name is|\bmy name's|\bthe name is|\bname: ?|\bsigned,?|\bregards,?|\bi am|\bi'm|"
+    rf"\bname on the (?:card|order|account)(?: is)?|\bon behalf of|\bissued to|\baddressed to|"
+    rf"\bspeak(?:ing)? (?:to|with))\s+"
+    rf"(?:{_TITLE})?|\b{_TITLE})(?P<value>{_WORD}(?: [A-Z]\.)?(?: {_WORD}){{0,2}})"
+    rf"|(?:^|[.!?] )[Tt]his is (?P<caller>{_WORD}(?: {_WORD}){{1,2}})(?=[,.]| speaking| from| here|$)"
+)
+_SURNAMES = (
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范"
+    "金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
+    "張劉陳楊黃趙吳孫馬羅鄭許馮鄧蕭葉蘇呂盧鍾陸賈鄒顧龔萬錢嚴湯"
+)
+_IS = "(?:是|为|叫|[:：])?"
+_NAMED_CJK = (
+    rf"(?:我叫|我是|(?:名字|姓名|收件人|收货人|联系人|持卡人|户名|署名){_IS})\s*"
+    rf"(?P<said>(?:欧阳|司马|诸葛|上官|[{_SURNAMES}])[\u4e00-\u9fff]{{1,2}}?)(?=[，。,.！!；;\s]|的|先生|女士|小姐|$)"
+    rf"|(?P<polite>[{_SURNAMES}][\u4e00-\u9fff]{{0,2}})(?=先生|女士|小姐)"
 )
 _KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], int]]] = {
     "email": (_pattern(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"), _any),
@@ -247,9 +297,20 @@ _KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], int]]] = {
         _pattern(r"[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx]"),
         _chinese_id,
     ),
-    "credit_card": (_pattern(r"[2-6]\d{3}(?:[ -]?\d){9,15}"), _card),
+    "credit_card": (_pattern(r"(?:[2-6]\d{3}|1800)(?:[ -]?\d){8,15}"), _card),
     "ip": (_pattern(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"), _address),
     "ssn": (_pattern(r"(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}"), _any),
-    "phone": (re.compile(rf"(?<![A-Za-z0-9+])(?:{_PHONE})(?![A-Za-z0-9])"), _phone),
+    "phone": (
+        re.compile(
+            rf"(?<![A-Za-z0-9+])(?P<value>(?:{_PHONE})(?: ?(?:x|ext\.?) ?\d{{1,6}})?)(?![A-Za-z0-9])"
+            rf"|(?i:{_CALLED})[^\d\n]{{0,24}}(?P<called>[2-9]\d{{9}})(?![A-Za-z0-9])"
+        ),
+        _phone,
+    ),
+    "address": (re.compile(f"{_STREET}|{_ADDRESS_CJK}"), _any),
+    "name": (re.compile(f"{_NAMED}|{_NAMED_CJK}"), _any),
 }
-KINDS = tuple(_KINDS)
+EVERY = tuple(_KINDS)
+"""All kinds, in the order they are looked for."""
+KINDS = EVERY[:-2]
+"""The structured kinds, which are looked for by default."""

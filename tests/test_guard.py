@@ -61,8 +61,8 @@ def test_kinds_are_chosen_and_checked() -> None:
     assert guard.mask(text, ["phone"])[0] == "a@b.com [PHONE]"
     assert guard.mask(text, "email")[0] == "[EMAIL] 13812345678"
     assert guard.mask(text, [])[0] == text
-    with pytest.raises(ValueError, match=r"unknown kind of personal data 'name'; there are email"):
-        guard.mask(text, ["name"])
+    with pytest.raises(ValueError, match=r"unknown kind of personal data 'face'; there are email"):
+        guard.mask(text, ["face"])
 
 
 def test_findings_point_into_the_given_text() -> None:

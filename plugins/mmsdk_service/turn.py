@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
-from mmsdk import Message, guard
+from mmsdk import Message
 from mmsdk.types import Query
 from mmsdk_service.flows import Move, Standing
 from mmsdk_service.knowledge import Found, is_answerable
@@ -15,7 +15,7 @@ from mmsdk_service.parts import Parts
 from mmsdk_service.reply import Origin, Piece, Reply, Status, joined
 from mmsdk_service.senses import Perceived, product_name
 from mmsdk_service.state import Memory
-from mmsdk_service.wording import language_of, phrase, says, triggered
+from mmsdk_service.wording import language_of, masked, phrase, says, triggered
 
 T = TypeVar("T")
 LONGEST = 4000
@@ -43,7 +43,7 @@ class Turn:
         """Find the reply to what was perceived, and keep both."""
         started = time.perf_counter()
         self.said = said
-        self.masked = guard.mask(said.text)[0]
+        self.masked = masked(said.text)
         self.language = self._language(said.text)
         self._decide(said)
         self.memory.language = self.language
@@ -256,13 +256,13 @@ class Turn:
     def _clarify(self, meaning: Meaning, text: str) -> None:
         self.status = "clarify"
         self.memory.choices = [name for name, _ in meaning.intents[:2]]
-        self.memory.question = guard.mask(text)[0]
+        self.memory.question = masked(text)
         first, second = (self.agent.playbook.title(name, self.language) for name in self.memory.choices)
         self._system("which", first=first, second=second)
         self.confidence = min(self.confidence, meaning.intents[0][1])
 
     def _look_up(self, text: str) -> Found | None:
-        found = self._timed("answer", lambda: self._found(guard.mask(text)[0]))
+        found = self._timed("answer", lambda: self._found(masked(text)))
         if found is not None:
             self.answers.append(found)
         return found
@@ -346,11 +346,11 @@ class Turn:
         )
 
     def _keep(self, reply: Reply) -> None:
-        detail = {"intents": [{**one, "text": guard.mask(one["text"])[0]} for one in reply.intents]}
+        detail = {"intents": [{**one, "text": masked(one["text"])} for one in reply.intents]}
         about = {name: getattr(reply, name) for name in ("status", "reason", "confidence", "seconds", "language")}
-        turns = [("customer", self.masked or guard.mask(self.said.read)[0], detail | about)]
+        turns = [("customer", self.masked or masked(self.said.read), detail | about)]
         if reply.reply:
-            turns.append(("agent", guard.mask(reply.reply)[0], {"status": reply.status, "action": reply.action}))
+            turns.append(("agent", masked(reply.reply), {"status": reply.status, "action": reply.action}))
         self.agent.state.note(self.session, turns, replace(self.memory))
 
 

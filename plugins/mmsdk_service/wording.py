@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
+from mmsdk import guard
 from mmsdk.chunking import sentences
 
 Language = Literal["en", "zh", "other"]
@@ -54,6 +55,11 @@ def language_of(text: str) -> Language:
     words = [word.casefold() for word in re.findall(r"[^\W\d_]+", text)]
     foreign, english = (sum(word in _words(name) for word in words) for name in ("foreign", "english"))
     return "other" if foreign >= 2 and foreign > english else "en"
+
+
+def masked(text: str) -> str:
+    """Give a text without personal data, names and addresses included."""
+    return guard.mask(text, guard.EVERY)[0]
 
 
 def triggered(text: str) -> str:
