@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from mmsdk.errors import CollectionError, CollectionNotFoundError, CorruptionError, InputError, InvalidFilterError
-from mmsdk.types import Delta, Message
+from mmsdk.types import Delta, Message, Modality
 from mmsdk_recommend import Recommender, Rules, Serving
 from mmsdk_recommend.changes import add_items, erase, update
 from mmsdk_recommend.evaluation import evaluate
@@ -292,7 +292,8 @@ def test_parts_sum_to_the_score_for_every_user_of_movielens(shared_data: Path) -
 class Phrases:
     """Say the same to everything."""
 
-    context, modalities = 1000, frozenset({"text"})
+    context = 1000
+    modalities: frozenset[Modality] = frozenset({"text"})
 
     def __init__(self, text: str) -> None:
         self.text = text
