@@ -69,4 +69,4 @@ constraints:
 	  | sed -e '/^#/d' -e 's/^faiss-gpu\(==.*\)/faiss-cpu\1\n&/') > constraints.new && mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-collection demo-finance demo-service demo-recommend .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info demo-collection demo-finance demo-graph demo-service demo-recommend .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -20,13 +20,14 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 
 import mmsdk
 import mmsdk_finance
+import mmsdk_graph
 import mmsdk_recommend
 import mmsdk_service
 from mmsdk.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.is_file()]
-PACKAGES = (mmsdk, mmsdk_finance, mmsdk_recommend, mmsdk_service)
+PACKAGES = (mmsdk, mmsdk_finance, mmsdk_graph, mmsdk_recommend, mmsdk_service)
 MODULES = [
     name
     for package in PACKAGES

@@ -1,0 +1,296 @@
+"""The trained tagger: entities by BILOU tags and Viterbi's path, relations between those whose types allow them.
+
+A folder holds ``model.safetensors`` (what training changed of the body) and ``model.json``; nothing is pickled. It
+tags one sentence at a time and does not see across sentences.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mmsdk.encoders.batching import packed
+from mmsdk.errors import InputError, WeightsError
+from mmsdk.settings import Settings
+from mmsdk_graph import parses
+from mmsdk_graph.annotations import Entity, Relation, Sentence
+from mmsdk_graph.features import Lexicon, hashed, shape
+from mmsdk_graph.network import LENGTH, SPACY, Batch, Network, Pair, Row, is_kept, start, tokenizer
+
+FORMAT = 1
+_BUDGET = 4096  # tokens of a batch
+_PAIRS = 120  # pairs of a sentence that are read at once
+_NEVER = -1e9
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Hold what can be found: entity types, relation types, and for each which types it joins, seen in training.
+
+    ``threshold`` is the least probability of a relation, ``outside`` is added to the logit of no entity.
+    """
+
+    entities: tuple[str, ...]
+    relations: tuple[str, ...] = ()
+    joins: tuple[tuple[str, str, str], ...] = ()
+    signals: tuple[str, ...] = ("O",)
+    threshold: float = 0.5
+    outside: float = 0.0
+
+    @classmethod
+    def of(cls, sentences: Sequence[Sentence], signals: Sequence[str]) -> "Labels":
+        """Collect the types of sentences. Raises ``InputError`` when there are no entities."""
+        kinds = sorted({e.type for s in sentences for e in s.entities})
+        if not kinds:
+            raise InputError(f"none of the {len(sentences)} sentences has an entity; there is nothing to learn")
+        joins = sorted(
+            {(r.type, s.entities[r.head].type, s.entities[r.tail].type) for s in sentences for r in s.relations}
+        )
+        return cls(tuple(kinds), tuple(sorted({j[0] for j in joins})), tuple(joins), tuple(signals))
+
+    @property
+    def tags(self) -> list[str]:
+        """BILOU tags, ``O`` first."""
+        return ["O", *(f"{part}-{kind}" for kind in self.entities for part in "BILU")]
+
+    @cached_property
+    def allowed(self) -> NDArray[np.bool_]:
+        """Whether head type, tail type may have a relation: ``[kinds, kinds, relations]``."""
+        table = np.zeros((len(self.entities), len(self.entities), len(self.relations)), bool)
+        for name, head, tail in self.joins:
+            table[self.entities.index(head), self.entities.index(tail), self.relations.index(name)] = True
+        return table
+
+    @cached_property
+    def steps(self) -> NDArray[np.float64]:
+        """0 where one tag may follow another, very low elsewhere; the last row and column are start and end."""
+        tags = [*self.tags, "O"]
+        may = [[_follows(one, other) for other in tags] for one in tags]
+        return np.where(may, 0.0, _NEVER)
+
+
+def _follows(one: str, other: str) -> bool:
+    is_open = one[0] in "BI" and one != "O"
+    continues = other[0] in "IL" and other != "O"
+    return one[2:] == other[2:] if is_open and continues else is_open == continues
+
+
+class Reading:
+    """Turn sentences into rows of the network."""
+
+    def __init__(self, labels: Labels, lexicon: Lexicon, settings: Settings) -> None:
+        self.labels, self.lexicon, self.settings = labels, lexicon, settings
+        self._signals = {name: number for number, name in enumerate(labels.signals)}
+
+    def rows(self, sentences: Sequence[Sentence], *, own: bool = False) -> list[Row]:
+        """Give rows; ``own`` says that the lexicon was made from these sentences."""
+        words = [sentence.tokens for sentence in sentences]
+        marks: Iterable[tuple[Sequence[str], NDArray[np.float32]]] = (
+            (("O",) * len(tokens), np.zeros((len(tokens), SPACY), np.float32)) for tokens in words
+        )
+        if len(self._signals) > 1:
+            marks = parses.marks(words, self.settings)
+        encode = tokenizer(self.settings.model_dump_json()).encode_batch
+        pieces = encode([list(tokens) for tokens in words], is_pretokenized=True, add_special_tokens=False)
+        return [self._row(*parts, own=own) for parts in zip(sentences, marks, pieces, strict=True)]
+
+    def _row(self, sentence: Sentence, marked: Any, encoding: Any, *, own: bool) -> Row:
+        tokens, (marks, vectors) = sentence.tokens, marked
+        ids, words = _whole(encoding.ids, encoding.word_ids, len(tokens))
+        known = self.lexicon.marks(tokens, sentence if own else None)
+        signals = [self._signals.get(mark, 0) for mark in marks]
+        return Row(ids, words, [shape(token) for token in tokens], signals, hashed(tokens, known, marks), vectors)
+
+
+def _whole(ids: Sequence[int], words: Sequence[int], count: int) -> tuple[list[int], list[int]]:
+    """Give every word a piece, also one that the tokenizer leaves out; of a word at most 12."""
+    by_word: list[list[int]] = [[] for _ in range(count)]
+    for piece, word in zip(ids, words, strict=True):
+        by_word[word].append(piece)
+    kept = [pieces[:12] or [100] for pieces in by_word]
+    return [p for pieces in kept for p in pieces], [n for n, pieces in enumerate(kept) for _ in pieces]
+
+
+def candidates(entities: Sequence[Entity], labels: Labels) -> list[tuple[int, int]]:
+    """Give the ordered pairs of entities whose types some relation joins."""
+    places = [labels.entities.index(e.type) if e.type in labels.entities else -1 for e in entities]
+    may = np.asarray(labels.allowed.any(2))
+    return [
+        (h, t)
+        for h, one in enumerate(places)
+        for t, other in enumerate(places)
+        if h != t and one >= 0 and other >= 0 and may[one, other]
+    ]
+
+
+def pair(head: Entity, tail: Entity, labels: Labels) -> Pair:
+    """Give a candidate as the network reads it."""
+    kinds = (labels.entities.index(head.type), labels.entities.index(tail.type))
+    return Pair((head.start, head.end), (tail.start, tail.end), kinds)
+
+
+def decode(scores: NDArray[np.float32], labels: Labels) -> list[Entity]:
+    """Give the entities of the best path through logits ``[words, tags]`` (Viterbi 1967) that is well-formed BILOU."""
+    shifted = scores.astype(np.float64)
+    shifted[:, 0] += labels.outside
+    chances = shifted - np.logaddexp.reduce(shifted, axis=1, keepdims=True)
+    steps, best = labels.steps, chances[0] + labels.steps[-1, :-1]
+    back = []
+    for row in chances[1:]:
+        through = best[:, None] + steps[:-1, :-1]
+        back.append(through.argmax(0))
+        best = through.max(0) + row
+    place = int((best + steps[:-1, -1]).argmax())
+    path = [place]
+    for before in reversed(back):
+        place = int(before[place])
+        path.append(place)
+    return _spans([labels.tags[n] for n in reversed(path)], np.exp(chances))
+
+
+def _spans(tags: Sequence[str], chances: NDArray[np.float64]) -> list[Entity]:
+    found, begin = [], 0
+    for place, tag in enumerate(tags):
+        if tag[0] in "BU":
+            begin = place
+        if tag[0] in "LU":
+            kind = tag[2:]
+            outside = chances[begin : place + 1, 0]
+            found.append(Entity(begin, place + 1, kind, float(1 - outside.max())))
+    return found
+
+
+class Tagger:
+    """Find the entities and relations of tokenised sentences, as it was trained to.
+
+    ``Tagger.load(folder)`` reads what ``train`` wrote; ``predict`` gives the sentences with what was found.
+    """
+
+    def __init__(self, network: Network, reading: Reading) -> None:
+        self.network, self.reading = network.eval(), reading
+
+    @property
+    def labels(self) -> Labels:
+        """What can be found."""
+        return self.reading.labels
+
+    @classmethod
+    def load(cls, folder: str | Path, *, settings: Settings | None = None) -> "Tagger":
+        """Read a trained tagger. Raises ``InputError`` for no such folder and ``WeightsError`` for damaged files."""
+        path, settings = Path(folder), settings or Settings.load()
+        if not (path / "model.json").is_file():
+            raise InputError(f"{path} holds no trained tagger; make one: mmsdk graph train --train FILE --out {path}")
+        try:
+            shown = json.loads((path / "model.json").read_text("utf-8"))
+            if shown["format"] != FORMAT:
+                raise WeightsError(f"{path} has format {shown['format']}, this mmsdk reads {FORMAT}; train it anew")
+            fields: dict[str, Any] = {
+                k: tuple(map(_frozen, v)) if isinstance(v, list) else v for k, v in shown["labels"].items()
+            }
+            labels, changes = Labels(**fields), load_file(path / "model.safetensors")
+            network = blank(labels, settings)
+            missing = network.load_state_dict({k: v.float() for k, v in changes.items()}, strict=False)
+        except (ValueError, KeyError, TypeError, OSError, RuntimeError, SafetensorError) as error:
+            raise WeightsError(f"{path} is damaged: {error}; train it anew") from error
+        if missing.unexpected_keys or not all(map(is_kept, missing.missing_keys)):
+            raise WeightsError(f"{path}: model.safetensors does not belong to model.json; train it anew")
+        return cls(network, Reading(labels, Lexicon(shown["lexicon"]), settings))
+
+    def save(self, folder: str | Path, about: dict[str, Any]) -> None:
+        """Write it; ``about`` is kept beside it, such as the figures of the held-out folds."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        save_file(self.network.changes(), path / "model.safetensors")
+        shown = {"format": FORMAT, "labels": asdict(self.labels), "lexicon": self.reading.lexicon.counts, **about}
+        (path / "model.json").write_text(json.dumps(shown, ensure_ascii=False, indent=1), "utf-8")
+
+    def predict(self, sentences: Sequence[Sequence[str]]) -> list[Sentence]:
+        """Give each tokenised sentence with its entities and relations; long ones are read in pieces."""
+        pieces = [piece for tokens in sentences for piece in _pieces(tokens)]
+        plain = [Sentence(tuple(tokens)) for tokens, _ in pieces]
+        rows = self.reading.rows(plain)
+        tagged = [decode(scores, self.labels) for scores in self.tag_scores(rows)]
+        found = self.related([replace(s, entities=tuple(e)) for s, e in zip(plain, tagged, strict=True)], rows)
+        joined: list[Sentence] = []
+        for (_, offset), sentence in zip(pieces, found, strict=True):
+            joined.append(sentence) if offset == 0 else joined.append(_joined(joined.pop(), sentence, offset))
+        return joined
+
+    def related(self, sentences: Sequence[Sentence], rows: Sequence[Row]) -> list[Sentence]:
+        """Give sentences whose entities are known with the relations that are probable enough."""
+        least = self.labels.threshold
+        found: list[list[Relation]] = [[] for _ in sentences]
+        for number, relation in self.chances(sentences, rows):
+            if relation.probability >= least:
+                found[number].append(relation)
+        return [replace(s, relations=tuple(r)) for s, r in zip(sentences, found, strict=True)]
+
+    def chances(self, sentences: Sequence[Sentence], rows: Sequence[Row]) -> Iterator[tuple[int, Relation]]:
+        """Give every relation that the types allow with its probability and the number of its sentence."""
+        labels, jobs = self.labels, []
+        for number, sentence in enumerate(sentences):
+            places = candidates(sentence.entities, labels)
+            jobs += [(number, places[n : n + _PAIRS]) for n in range(0, len(places), _PAIRS)]
+        for batch in packed([len(rows[n].pieces) + 2 * len(places) for n, places in jobs], _BUDGET):
+            some = [jobs[n] for n in batch]
+            read = []
+            for number, places in some:
+                entities = sentences[number].entities
+                read.append(replace(rows[number], pairs=[pair(entities[h], entities[t], labels) for h, t in places]))
+            with torch.inference_mode():
+                chances = torch.sigmoid(self.network(Batch.of(read))[1]).numpy()
+            flat = [(number, place) for number, places in some for place in places]
+            for (number, (h, t)), row in zip(flat, chances, strict=True):
+                kinds = [labels.entities.index(sentences[number].entities[n].type) for n in (h, t)]
+                for which in np.flatnonzero(labels.allowed[kinds[0], kinds[1]]):
+                    yield number, Relation(labels.relations[which], h, t, float(row[which]))
+
+    def tag_scores(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
+        """Give the logits ``[words, tags]`` of each row."""
+        found: list[NDArray[np.float32]] = [np.zeros((0, 0), np.float32)] * len(rows)
+        for batch in packed([len(row.pieces) for row in rows], _BUDGET):
+            with torch.inference_mode():
+                scores = self.network(Batch.of([rows[n] for n in batch]))[0].numpy()
+            counts = [len(rows[n].features) for n in batch]
+            for number, part in zip(batch, np.split(scores, np.cumsum(counts)[:-1]), strict=True):
+                found[number] = part
+        return found
+
+
+def blank(labels: Labels, settings: Settings) -> Network:
+    """Give a network for labels with the weights of the body."""
+    made = Network(
+        len(labels.tags), len(labels.entities), relations=max(len(labels.relations), 1), signals=len(labels.signals)
+    )
+    return start(made, settings)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _pieces(tokens: Sequence[str]) -> Iterator[tuple[Sequence[str], int]]:
+    """Cut a sentence that is longer than the network reads; four characters a piece of a word is a safe guess."""
+    begin, size = 0, 0
+    for place, token in enumerate(tokens):
+        weight = min(len(token), 12)
+        if size + weight > LENGTH and place > begin:
+            yield tokens[begin:place], begin
+            begin, size = place, 0
+        size += weight
+    yield tokens[begin:], begin
+
+
+def _joined(first: Sentence, second: Sentence, offset: int) -> Sentence:
+    moved = [replace(e, start=e.start + offset, end=e.end + offset) for e in second.entities]
+    count = len(first.entities)
+    relations = [replace(r, head=r.head + count, tail=r.tail + count) for r in second.relations]
+    return Sentence(first.tokens + second.tokens, (*first.entities, *moved), (*first.relations, *relations))

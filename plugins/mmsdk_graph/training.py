@@ -1,0 +1,295 @@
+"""Train a tagger on annotated sentences; what is chosen is chosen on held-out folds, or on sentences kept for it.
+
+Chosen are the least probability of a relation and what is added to the score of no entity, both on predictions for
+sentences that were not trained on. The rest of the plan is fixed and was found on the training part of CoNLL04.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mmsdk.errors import InputError
+from mmsdk.settings import Settings
+from mmsdk_graph import parses
+from mmsdk_graph.annotations import Entity, Sentence
+from mmsdk_graph.features import Lexicon
+from mmsdk_graph.network import Batch, Network, Row
+from mmsdk_graph.scores import score
+from mmsdk_graph.tagger import Labels, Reading, Tagger, blank, candidates, decode, pair
+
+_LOG = logging.getLogger(__name__)
+_LATIN = 0.5  # share of tokens in Latin letters from which English marks are worth having
+_KEEP = 1_000_000  # pieces; 1.5 GB
+_OUTSIDE = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Say how to train: passes over the data, learning rates of body and heads, and the usual numbers."""
+
+    epochs: int = 8
+    rate: float = 3e-4
+    head_rate: float = 1e-3
+    decay: float = 0.9
+    batch: int = 8
+    pairs: int = 48
+    folds: int = 2
+    seed: int = 0
+
+
+def train(
+    sentences: Sequence[Sentence],
+    dev: Sequence[Sentence] | None = None,
+    *,
+    plan: Plan = Plan(),
+    settings: Settings | None = None,
+) -> tuple[Tagger, dict[str, Any]]:
+    """Train on sentences and choose on ``dev``, or without it on held-out folds of the sentences.
+
+    Gives the tagger and what there is to know about its training: the plan and the figures where it chose.
+    Raises ``InputError`` when there are no entities.
+    """
+    settings = settings or Settings.load()
+    flat, left_out = _flattened(sentences)
+    labels = Labels.of(flat, _signals(flat, settings))
+    held: list[tuple[Tagger, Sequence[Sentence]]] = []
+    tagger = None
+    if dev is not None:
+        tagger = fit(flat, labels, plan=plan, settings=settings)
+        held = [(tagger, dev)]
+    elif len(flat) >= 2 * plan.folds:
+        order = np.random.default_rng(plan.seed).permutation(len(flat))
+        for part in np.array_split(order, plan.folds):
+            kept = set(part.tolist())
+            rest = [s for n, s in enumerate(flat) if n not in kept]
+            fold = fit(rest, labels, plan=plan, settings=settings)
+            held.append((fold, [sentences[n] for n in part]))
+    about: dict[str, Any] = {"plan": asdict(plan), "sentences": len(flat), "overlapping_left_out": left_out}
+    if held:
+        labels, figures = _chosen(labels, held)
+        about["chosen_on"] = f"{len(dev)} sentences kept for it" if dev is not None else f"{plan.folds} held-out folds"
+        about["held_out"] = figures
+    tagger = tagger or fit(flat, labels, plan=plan, settings=settings)
+    tagger.reading.labels = labels
+    return tagger, about
+
+
+def fit(sentences: Sequence[Sentence], labels: Labels, *, plan: Plan, settings: Settings) -> Tagger:
+    """Train one tagger, with nothing held out."""
+    torch.manual_seed(plan.seed)
+    reading = Reading(labels, Lexicon.of(sentences), settings)
+    network = blank(labels, settings)
+    rows = _read_below(network, reading.rows(sentences, own=True))
+    lessons = _Lessons(sentences, rows, labels=labels, plan=plan)
+    groups = _groups(network.train(), plan)
+    optimizer = torch.optim.AdamW([{"params": group, "lr": 0.0} for group, _ in groups], weight_decay=0.01)
+    total, step, begun = plan.epochs * -(-len(rows) // plan.batch), 0, time.monotonic()
+    for epoch in range(plan.epochs):
+        lost = 0.0
+        for lesson in lessons.epoch():
+            for group, (_, rate) in zip(optimizer.param_groups, groups, strict=True):
+                group["lr"] = rate * min((step + 1) / (0.1 * total), 1.0) * (1 - step / total)
+            lost += _step(network, optimizer, lesson)
+            step += 1
+        _LOG.info("epoch %d of %d: loss %.3f, %.0f s", epoch + 1, plan.epochs, lost, time.monotonic() - begun)
+    return Tagger(network, reading)
+
+
+@dataclass(frozen=True)
+class _Lesson:
+    batch: Batch
+    tags: Tensor
+    relations: Tensor
+    allowed: Tensor
+
+
+class _Lessons:
+    """Make batches with their labels."""
+
+    def __init__(self, sentences: Sequence[Sentence], rows: Sequence[Row], *, labels: Labels, plan: Plan) -> None:
+        self.sentences, self.rows, self.labels, self.plan = sentences, rows, labels, plan
+        self.tags = [_tags(sentence, labels) for sentence in sentences]
+        self.chance = random.Random(plan.seed)  # noqa: S311
+
+    def epoch(self) -> Iterator[_Lesson]:
+        """Give every sentence once, in random order."""
+        for batch in _batches(self.rows, self.plan.batch, self.chance):
+            yield self._lesson(batch)
+
+    def _lesson(self, batch: Sequence[int]) -> _Lesson:
+        read, targets, allowed = [], [], []
+        for number in batch:
+            sentence, labels = self.sentences[number], self.labels
+            kinds: dict[tuple[int, int], set[str]] = {}
+            for relation in sentence.relations:
+                kinds.setdefault((relation.head, relation.tail), set()).add(relation.type)
+            places = self._places(sentence, kinds)
+            pairs = [pair(sentence.entities[h], sentence.entities[t], labels) for h, t in places]
+            targets += [[name in kinds.get(place, ()) for name in labels.relations] for place in places]
+            allowed += [labels.allowed[one.kinds] for one in pairs]
+            read.append(replace(self.rows[number], pairs=pairs))
+        shape = (-1, max(len(self.labels.relations), 1))
+        return _Lesson(
+            Batch.of(read),
+            torch.tensor([tag for number in batch for tag in self.tags[number]]),
+            torch.tensor(targets, dtype=torch.float32).reshape(shape),
+            torch.tensor(np.array(allowed), dtype=torch.bool).reshape(shape),
+        )
+
+    def _places(self, sentence: Sentence, kinds: Mapping[tuple[int, int], set[str]]) -> list[tuple[int, int]]:
+        """Give the candidate pairs; of very many those with a relation and some of the others."""
+        places = candidates(sentence.entities, self.labels)
+        if len(places) <= self.plan.pairs:
+            return places
+        shuffled = self.chance.sample(places, len(places))
+        return sorted(shuffled, key=lambda place: place not in kinds)[: self.plan.pairs]
+
+
+def _step(network: Network, optimizer: torch.optim.Optimizer, lesson: _Lesson) -> float:
+    tags, relations = network(lesson.batch)
+    loss = functional.cross_entropy(tags, lesson.tags)
+    if lesson.allowed.any():
+        wrong = functional.binary_cross_entropy_with_logits(relations, lesson.relations, reduction="none")
+        loss = loss + wrong[lesson.allowed].mean()
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _read_below(network: Network, rows: Sequence[Row]) -> list[Row]:
+    """Compute once what the lower layers give, in half precision, unless that is too much to keep."""
+    if sum(len(row.pieces) for row in rows) > _KEEP:
+        return list(rows)
+    network.eval()
+    return [replace(row, below=network.below(Batch.of([row]))[0].half()) for row in rows]
+
+
+def _groups(network: Network, plan: Plan) -> list[tuple[list[nn.Parameter], float]]:
+    """Give parameters with their learning rates: the lower a layer, the less it is changed."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        parts = name.split(".")
+        if not parameter.requires_grad:
+            continue
+        rate = plan.head_rate
+        if parts[0] == "layers":
+            rate = plan.rate * plan.decay ** (5 - int(parts[1]))
+        elif parts[0] == "sparse":
+            rate = 3 * plan.head_rate
+        groups.setdefault(rate, []).append(parameter)
+    return [(group, rate) for rate, group in groups.items()]
+
+
+def _batches(rows: Sequence[Row], size: int, chance: random.Random) -> Iterator[list[int]]:
+    """Give batches of rows of like length, in random order."""
+    order = sorted(range(len(rows)), key=lambda n: (len(rows[n].pieces) + chance.randrange(16), chance.random()))
+    batches = [order[n : n + size] for n in range(0, len(order), size)]
+    chance.shuffle(batches)
+    yield from batches
+
+
+def _tags(sentence: Sentence, labels: Labels) -> list[int]:
+    numbers = {tag: number for number, tag in enumerate(labels.tags)}
+    found = [0] * len(sentence.tokens)
+    for e in sentence.entities:
+        inside = ["U"] if e.end - e.start == 1 else ["B", *"I" * (e.end - e.start - 2), "L"]
+        found[e.start : e.end] = [numbers[f"{part}-{e.type}"] for part in inside]
+    return found
+
+
+def _flattened(sentences: Sequence[Sentence]) -> tuple[list[Sentence], int]:
+    """Give sentences without entities that overlap a longer one, and how many those were."""
+    found, left_out = [], 0
+    for sentence in sentences:
+        taken = [False] * len(sentence.tokens)
+        kept: list[int] = []
+        for n in sorted(range(len(sentence.entities)), key=lambda n: _size(sentence.entities[n])):
+            e = sentence.entities[n]
+            if not any(taken[e.start : e.end]):
+                taken[e.start : e.end] = [True] * (e.end - e.start)
+                kept.append(n)
+        kept.sort()
+        left_out += len(sentence.entities) - len(kept)
+        places = {old: new for new, old in enumerate(kept)}
+        relations = [
+            replace(r, head=places[r.head], tail=places[r.tail])
+            for r in sentence.relations
+            if r.head in places and r.tail in places and r.head != r.tail
+        ]
+        found.append(replace(sentence, entities=tuple(sentence.entities[n] for n in kept), relations=tuple(relations)))
+    return found, left_out
+
+
+def _size(entity: Entity) -> tuple[int, int]:
+    return entity.start - entity.end, entity.start
+
+
+def _signals(sentences: Sequence[Sentence], settings: Settings) -> list[str]:
+    tokens = [token for sentence in sentences for token in sentence.tokens if token[0].isalpha()]
+    latin = sum(token[0].isascii() for token in tokens)
+    return parses.signals(settings) if latin > _LATIN * max(len(tokens), 1) else ["O"]
+
+
+def _chosen(labels: Labels, held: Sequence[tuple[Tagger, Sequence[Sentence]]]) -> tuple[Labels, dict[str, Any]]:
+    """Choose first for entities, then with those for relations; give the labels and their figures."""
+    read = []
+    for tagger, sentences in held:
+        rows = tagger.reading.rows(sentences)
+        read.append((tagger, sentences, rows, tagger.tag_scores(rows)))
+    gold = [sentence for _, sentences in held for sentence in sentences]
+
+    def tagged(outside: float) -> list[Sentence]:
+        trial = replace(labels, outside=outside)
+        return [
+            Sentence(s.tokens, tuple(decode(scores, trial)))
+            for _, sentences, _, all_scores in read
+            for s, scores in zip(sentences, all_scores, strict=True)
+        ]
+
+    trials = {outside: tagged(outside) for outside in _OUTSIDE}
+    outside = max(_OUTSIDE, key=lambda o: (score(gold, trials[o])["entities"]["f1"], -abs(o)))
+    best, place, chances = trials[outside], 0, []
+    for tagger, sentences, rows, _ in read:
+        part = best[place : place + len(sentences)]
+        chances += [(place + n, relation) for n, relation in tagger.chances(part, rows)]
+        place += len(sentences)
+
+    def related(least: float) -> list[Sentence]:
+        kept: list[list[Any]] = [[] for _ in best]
+        for number, relation in chances:
+            if relation.probability >= least:
+                kept[number].append(relation)
+        return [replace(s, relations=tuple(r)) for s, r in zip(best, kept, strict=True)]
+
+    grid = [round(0.2 + 0.05 * n, 2) for n in range(13)]
+    figures = {least: score(gold, related(least)) for least in grid}
+    threshold = max(grid, key=lambda least: (figures[least]["relations"]["f1"], -abs(least - 0.5)))
+    return replace(labels, outside=outside, threshold=threshold), figures[threshold]
+
+
+def plan_for(epochs: int | None, seed: int) -> Plan:
+    """Give the plan with another number of epochs or seed."""
+    return Plan(seed=seed) if epochs is None else Plan(epochs=epochs, seed=seed)
+
+
+def train_files(train_file: str | Path, dev_file: str | Path | None, out: str | Path, **options: Any) -> dict[str, Any]:
+    """Train on a file, write the tagger to a folder, and give what ``train`` tells about it."""
+    from mmsdk_graph.annotations import read
+
+    path = Path(out)
+    if path.is_file():
+        raise InputError(f"{path} is a file; --out is the folder to write the model to")
+    tagger, about = train(read(train_file), read(dev_file) if dev_file else None, **options)
+    tagger.save(path, about)
+    return about

@@ -1,0 +1,109 @@
+"""Patterns: what a sentence says, to whom, and what it does not assert."""
+
+import pytest
+
+from mmsdk.settings import Settings
+from mmsdk_graph.extraction import Extractor
+from mmsdk_graph.schema import default
+from mmsdk_graph.values import amount, iso_date
+
+pytestmark = pytest.mark.usefixtures("bundled")
+
+
+@pytest.fixture(scope="module")
+def extractor() -> Extractor:
+    return Extractor(default(), settings=Settings.load())
+
+
+def said(extractor: Extractor, *texts: str) -> set[tuple[str, str, str, str]]:
+    return {
+        (s.head.text, s.relation, s.tail.text, s.standing)
+        for reading in extractor.read(texts)
+        for s in reading.statements
+        if s.layer == "pattern"
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "head", "relation", "tail"),
+    [
+        ("Oracle acquired Sun Microsystems.", "Oracle", "acquired", "Sun Microsystems"),
+        ("Sun Microsystems was acquired by Oracle.", "Oracle", "acquired", "Sun Microsystems"),
+        ("Microsoft, which bought LinkedIn Corp. in 2016, grew.", "Microsoft", "acquired", "LinkedIn Corp."),
+        ("Google, founded by Larry Page and Sergey Brin, grew.", "Sergey Brin", "founded", "Google"),
+        ("Marie Curie was born in Warsaw.", "Marie Curie", "born_in", "Warsaw"),
+        ("Jane Smith, the chief executive of Acme Corp., resigned.", "Jane Smith", "leads", "Acme Corp."),
+        ("Peter Jones, a spokesman for Nokia Corp., spoke.", "Peter Jones", "works_for", "Nokia Corp."),
+        ("Apple CEO Tim Cook visited Berlin.", "Tim Cook", "leads", "Apple"),
+        ("Microsoft is based in Redmond.", "Microsoft", "based_in", "Redmond"),
+        ("Barack Obama married Michelle Robinson.", "Barack Obama", "married_to", "Michelle Robinson"),
+    ],
+)
+def test_a_pattern_is_seen_through_its_form(
+    extractor: Extractor, text: str, head: str, relation: str, tail: str
+) -> None:
+    found = said(extractor, text)
+    assert {(head, relation, tail, "asserted"), (tail, relation, head, "asserted")} & found, found
+
+
+@pytest.mark.parametrize(
+    ("text", "standing"),
+    [
+        ("Microsoft did not acquire Yahoo.", "negated"),
+        ("Microsoft denied acquiring Yahoo.", "negated"),
+        ("Microsoft may acquire Yahoo.", "hypothetical"),
+        ("Microsoft plans to acquire Yahoo.", "hypothetical"),
+        ("If Microsoft acquires Yahoo, shares will fall.", "hypothetical"),
+        ("Did Microsoft acquire Yahoo?", "hypothetical"),
+        ("Reuters reported that Microsoft acquired Yahoo.", "attributed"),
+    ],
+)
+def test_what_is_not_asserted_is_labelled(extractor: Extractor, text: str, standing: str) -> None:
+    found = said(extractor, text)
+    assert all(s == standing for *_, s in found), found
+    assert found or standing == "negated"
+
+
+def test_a_relative_clause_belongs_to_the_nearest_name(extractor: Extractor) -> None:
+    found = said(extractor, "Samsung and Sony, which is based in Tokyo, bought Foo Inc.")
+    assert ("Sony", "based_in", "Tokyo", "asserted") in found
+    assert ("Samsung", "based_in", "Tokyo", "asserted") not in found
+    assert {("Samsung", "acquired", "Foo Inc.", "asserted"), ("Sony", "acquired", "Foo Inc.", "asserted")} <= found
+
+
+def test_a_pronoun_is_resolved_only_where_one_choice_is_left(extractor: Extractor) -> None:
+    assert ("Jane Smith", "born_in", "London", "asserted") in said(
+        extractor, "Jane Smith leads Acme Corp.", "She was born in London."
+    )
+    found = said(extractor, "Jane Smith met Mary Jones in Rome.", "She was born in London.")
+    assert not [f for f in found if f[1] == "born_in"]
+
+
+def test_names_of_one_document_complete_each_other(extractor: Extractor) -> None:
+    assert ("Jane Smith", "works_for", "Acme Corp.", "asserted") in said(
+        extractor, "Jane Smith visited Paris.", "Smith works for Acme Corp."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("5 May 1998", "1998-05-05"),
+        ("May 5, 1998", "1998-05-05"),
+        ("Sept. 2001", "2001-09"),
+        ("in 1998", "1998"),
+        ("2024年3月5日", "2024-03-05"),
+        ("next week", ""),
+        ("32 foo 1998", "1998"),
+    ],
+)
+def test_dates_have_one_form(text: str, value: str) -> None:
+    assert iso_date(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("$3.5 million", "USD 3500000"), ("€1,200", "EUR 1200"), ("3亿元", "CNY 300000000"), ("seven dollars", "")],
+)
+def test_amounts_have_one_form(text: str, value: str) -> None:
+    assert amount(text) == value

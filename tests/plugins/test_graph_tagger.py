@@ -1,0 +1,125 @@
+"""The trained path: files in, a folder out, figures; other types, Chinese, no relations, wrong lines."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mmsdk.cli import main
+from mmsdk.errors import InputError, WeightsError
+from mmsdk_graph.annotations import Entity, Relation, Sentence, read
+from mmsdk_graph.scores import score
+from mmsdk_graph.tagger import Labels, Tagger, decode
+from mmsdk_graph.training import Plan, train
+
+pytestmark = pytest.mark.usefixtures("bundled")
+PEOPLE, TOWNS = ("Ada Wong", "Tom Berg", "Eva Lind", "Max Roth"), ("Bern", "Oslo", "Lima", "Rome")
+
+
+def line(tokens: list[str], entities: list[tuple[str, int, int]], relations: list[tuple[str, int, int]]) -> str:
+    shown: dict[str, Any] = {"tokens": tokens}
+    shown["entities"] = [{"type": t, "start": a, "end": b} for t, a, b in entities]
+    shown["relations"] = [{"type": t, "head": a, "tail": b} for t, a, b in relations]
+    return json.dumps(shown, ensure_ascii=False)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("labels") / "train.jsonl"
+    lives = [
+        line([*who.split(), "lives", "in", town], [("Who", 0, 2), ("Town", 4, 5)], [("lives", 0, 1)])
+        for who in PEOPLE
+        for town in TOWNS
+    ]
+    likes = [
+        line(["In", town, who.split()[0], "left"], [("Town", 1, 2), ("Who", 2, 3)], [])
+        for who in PEOPLE
+        for town in TOWNS
+    ]
+    file.write_text("\n".join(lives + likes) + "\n", "utf-8")
+    return file
+
+
+def test_train_and_evaluate_by_command(labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "model")
+    assert (
+        main(["graph", "train", "--train", str(labelled), "--dev", str(labelled), "--out", out, "--epochs", "6"]) == 0
+    )
+    capsys.readouterr()
+    assert main(["graph", "evaluate", "--model", out, "--data", str(labelled), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["entities"]["f1"] > 0.9
+    assert told["relations"]["f1"] > 0.8
+    assert {"precision", "recall", "f1"} <= set(told["relations"])
+    assert sorted(p.name for p in Path(out).iterdir()) == ["model.json", "model.safetensors"]
+    (found,) = Tagger.load(out).predict([["Eva", "Lind", "lives", "in", "Oslo"]])
+    assert [(e.type, e.start, e.end) for e in found.entities] == [("Who", 0, 2), ("Town", 4, 5)]
+    Path(out, "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(WeightsError, match="damaged"):
+        Tagger.load(out)
+
+
+def test_chinese_without_relations_is_learnt(tmp_path: Path) -> None:
+    rows = [
+        Sentence(tuple(f"{name}在{town}"), (Entity(3, 5, "地点"),))
+        for name in ("张", "王")
+        for town in ("北京", "上海")
+    ]
+    rows = [Sentence(("我", "在", *town, "工作"), (Entity(2, 4, "地点"),)) for town in ("北京", "上海", "广州")] * 4
+    tagger, about = train(rows, rows, plan=Plan(epochs=5))
+    assert about["held_out"]["entities"]["f1"] == 1.0
+    assert about["held_out"]["relations"]["f1"] == 0.0
+    tagger.save(tmp_path / "m", {})
+    assert Tagger.load(tmp_path / "m").predict([rows[0].tokens])[0].entities[0].type == "地点"
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("{", "line 1: this is no JSON"),
+        ("[]", 'the list "tokens"'),
+        ('{"tokens": []}', "one or more"),
+        ('{"tokens": ["a"], "entities": [{"type": "X", "start": 0, "end": 2}]}', "end 2"),
+        ('{"tokens": ["a"], "entities": [{"type": "X", "start": "0", "end": 1}]}', "integers"),
+        ('{"tokens": ["a"], "entities": [], "relations": [{"type": "R", "head": 0, "tail": 1}]}', "indices"),
+        ("", "no sentences"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, text: str, match: str) -> None:
+    file = tmp_path / "x.jsonl"
+    file.write_text(text)
+    with pytest.raises(InputError, match=match):
+        read(file)
+
+
+def test_nothing_to_learn_and_no_model_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing to learn"):
+        train([Sentence(("a",))])
+    with pytest.raises(InputError, match="mmsdk graph train"):
+        Tagger.load(tmp_path)
+
+
+def test_viterbi_gives_well_formed_spans() -> None:
+    labels = Labels(("X", "Y"))
+    chance = np.random.default_rng(0)
+    for length in (1, 2, 7):
+        for _ in range(50):
+            spans = decode(chance.normal(size=(length, 9)).astype(np.float32), labels)
+            assert all(a.end <= b.start for a, b in pairwise(spans))
+    scores_ = np.full((3, 9), -5.0, np.float32)
+    for place, tag in enumerate(("B-X", "I-X", "L-X")):
+        scores_[place, labels.tags.index(tag)] = 5
+    assert [e.key for e in decode(scores_, labels)] == [(0, 3, "X")]
+
+
+def test_strict_and_partial_scores() -> None:
+    gold = Sentence(("a", "b", "c"), (Entity(0, 2, "X"), Entity(2, 3, "Y")), (Relation("r", 0, 1),))
+    near = Sentence(("a", "b", "c"), (Entity(0, 1, "X"), Entity(2, 3, "Y")), (Relation("r", 0, 1),))
+    told = score([gold], [near])
+    assert told["entities"]["f1"] == pytest.approx(0.5)
+    assert told["relations"]["f1"] == 0.0
+    assert told["relations"]["partial"]["f1"] == 1.0
+    assert score([gold], [gold])["relations"]["f1"] == 1.0
