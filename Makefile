@@ -1,4 +1,4 @@
-# make demo · make test · make check · make soak · make bench · make docs · make install · make clean
+# make demo · make test · make check · make soak · make fuzz · make bench · make docs · make install · make clean
 # Needs Python 3.11 or newer (another than python3: make PYTHON=python3.12) and PyPI.
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ STAMP := $(VENV)/.complete
 FAISS := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),faiss-gpu,faiss-cpu)
 RUNS_DOCS := tests/test_docs.py tests/test_examples.py
 
-.PHONY: install demo test soak check bench docs constraints clean
+.PHONY: install demo test soak fuzz check bench docs constraints clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -38,6 +38,10 @@ test: install
 soak: install
 	$(BIN)/pytest -m soak --timeout 3600
 
+# Requests made up from the OpenAPI description, 500 an operation.
+fuzz: install
+	FUZZ_EXAMPLES=500 $(BIN)/pytest tests/server/test_schema.py -m soak --timeout 36000
+
 check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -58,6 +62,8 @@ bench: install
 	$(BIN)/python -m benchmarks.risk_coverage
 	$(BIN)/python -m benchmarks.scale --plot docs/plots
 	$(BIN)/python -m benchmarks.filters
+	$(BIN)/python -m benchmarks.server batching
+	$(BIN)/python -m benchmarks.server overload
 	$(BIN)/python -m benchmarks.faults cost flips log crashes errors kills crowd
 
 docs: install

@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import socket
 from pathlib import Path
 from shutil import copytree
 
@@ -45,6 +46,16 @@ def test_quickstart_cites_the_guarantee(shop: Path, tmp_path: Path, capsys: pyte
     assert "0 documents, 0 chunks, 0 failures" in printed
     assert re.search(r"answered: .*five years", printed)
     assert re.search(r"warranty\.txt, characters \d+-\d+: '.*five years", printed)
+
+
+@pytest.mark.usefixtures("bundled")
+def test_a_client_asks_a_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("PORT", str(free.getsockname()[1]))
+    printed = run("serve_client.py", capsys)
+    assert re.search(r"1 documents, \d+ chunks, 0 failures\nanswered: .*five years", printed)
+    assert re.search(r"  warranty\.txt, .*five years", printed)
 
 
 def test_the_readme_shows_the_quickstart() -> None:

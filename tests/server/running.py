@@ -1,5 +1,6 @@
 """A real server on loopback, in a thread of the test process."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ class Running:
     url: str
     service: Service
     app: Any
+    loop: Any = None
 
     def client(self, key: str | None = None, **options: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -33,7 +35,15 @@ class Running:
 def running(data: Path, settings: Settings, *, ui: bool = False, service: Service | None = None) -> Iterator[Running]:
     service = service or Service(data, settings)
     app = build(service, ui=ui)
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, proxy_headers=False, ws="websockets-sansio")
+    made = Running("", service, app)
+
+    async def noting(scope: Any, receive: Any, send: Any) -> None:
+        made.loop = asyncio.get_running_loop()
+        await app(scope, receive, send)
+
+    config = uvicorn.Config(
+        noting, port=0, log_config=None, access_log=False, proxy_headers=False, ws="websockets-sansio"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -42,7 +52,8 @@ def running(data: Path, settings: Settings, *, ui: bool = False, service: Servic
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield Running(f"http://127.0.0.1:{port}", service, app)
+        made.url = f"http://127.0.0.1:{port}"
+        yield made
     finally:
         server.should_exit = True
         thread.join(60)

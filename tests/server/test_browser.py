@@ -1,0 +1,203 @@
+"""The UI in a real browser: ask, upload, open the place that is cited, log in; what is hostile does nothing."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmsdk.runtime import Runtime
+
+from .conftest import DATA
+from .hostile import XSS
+from .running import Running, running
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium; CHROMIUM names one"),
+    pytest.mark.filterwarnings("ignore"),
+]
+SIZES = {"phone": (390, 780), "small": (640, 900), "tablet": (820, 1180), "laptop": (1280, 800), "wide": (1920, 1080)}
+SHOTS = Path(os.environ.get("SCREENSHOTS", ""))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, bundled: Runtime) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("data"), bundled.settings, ui=True) as made:
+        texts = [
+            "The Quillmoor lighthouse opens at six in the morning.",
+            *(f"Note {n}: {text}" for n, text in enumerate(XSS)),
+        ]
+        made.service.folder.create("shop").add_texts(texts)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Watched:
+    """A page, with every dialog and every request to another host noted."""
+
+    def __init__(self, browser: Any, site: Running, size: str = "laptop", **options: Any) -> None:
+        width, height = SIZES[size]
+        self.context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        self.page = self.context.new_page()
+        self.dialogs: list[str] = []
+        self.foreign: list[str] = []
+        self.url = site.url
+        self.page.set_default_timeout(60_000)
+        self.page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+        self.context.on("request", self._note)
+
+    def _note(self, request: Any) -> None:
+        if not request.url.startswith((self.url, "data:", "blob:", "about:")):
+            self.foreign.append(request.url)
+
+    def shot(self, name: str) -> None:
+        if SHOTS.name:
+            SHOTS.mkdir(parents=True, exist_ok=True)
+            self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+    def open(self) -> Any:
+        self.page.goto(f"{self.url}/ui/")
+        self.page.wait_for_selector("#question textarea")
+        self.page.wait_for_function("document.querySelector('#collection input').value !== ''")
+        return self.page
+
+    def ask(self, question: str) -> None:
+        self.page.fill("#question textarea", question)
+        self.page.press("#question textarea", "Enter")
+        self.page.wait_for_selector("#sources a")
+
+    def close(self) -> None:
+        self.context.close()
+        assert not self.dialogs
+        assert not self.foreign
+
+
+@pytest.fixture
+def visit(browser: Any, site: Running) -> Iterator[Any]:
+    opened: list[Watched] = []
+
+    def start(size: str = "laptop", **options: Any) -> Watched:
+        opened.append(Watched(browser, site, size, **options))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+def test_a_pdf_is_uploaded_asked_and_its_citation_opened(visit: Any, shop_pdf: Path) -> None:
+    there = visit()
+    page = there.open()
+    page.get_by_role("tab", name="Collections").click()
+    page.set_input_files("#files input[type=file]", [str(shop_pdf), str(DATA / "recordings" / "tip-boots.mp3")])
+    page.get_by_text("lamp.pdf").first.wait_for()
+    page.click("#add")
+    page.wait_for_function("document.querySelector('#report textarea').value.includes('2 documents')")
+    there.shot("collections")
+    page.get_by_role("tab", name="Ask").click()
+    there.ask("What is the voltage of the Quillmoor lamp?")
+    assert "12 volts" in page.inner_text("#talk")
+    there.shot("answer")
+    address = page.get_attribute("#sources a", "href")
+    page.goto(there.url + address)
+    picture = page.wait_for_selector("img")
+    assert picture.evaluate("image => image.complete && image.naturalWidth > 300")
+    assert "12 volts" in page.inner_text("mark")
+    there.shot("place")
+
+
+def test_a_recording_is_asked_and_opens_at_its_second(visit: Any, site: Running) -> None:
+    there = visit()
+    page = there.open()
+    page.set_input_files("#question input[type=file]", str(DATA / "recordings" / "tip-boots.mp3"))
+    page.wait_for_timeout(1500)
+    page.press("#question textarea", "Enter")
+    page.wait_for_function("document.querySelector('#talk').innerText.length > 40")
+    page.get_by_role("tab", name="Collections").click()
+    page.fill("#search textarea, #search input", "boots")
+    page.press("#search textarea, #search input", "Enter")
+    page.wait_for_selector("#hits a")
+    there.shot("search")
+
+
+def test_what_is_hostile_is_shown_and_does_nothing(visit: Any, site: Running, tmp_path: Path) -> None:
+    there = visit()
+    page = there.open()
+    name = "<img src=x onerror=alert(1)>.txt"
+    (tmp_path / name).write_text(
+        "The harbour master is called Vera. <script>alert(2)</script>\n![x](http://evil.example/x.png)"
+    )
+    page.get_by_role("tab", name="Collections").click()
+    page.set_input_files("#files input[type=file]", str(tmp_path / name))
+    page.click("#add")
+    page.wait_for_function("document.querySelector('#report textarea').value.includes('1 documents')")
+    for text in ("Note", "alert", "harbour master"):
+        page.fill("#search textarea, #search input", text)
+        page.press("#search textarea, #search input", "Enter")
+        page.wait_for_timeout(700)
+    page.wait_for_selector("#hits a")
+    page.get_by_role("tab", name="Ask").click()
+    for question in ("Who is the harbour master?", XSS[0] + " Who is the harbour master?"):
+        there.ask(question)
+    there.shot("hostile")
+    hits = site.service.folder.open("shop").search("alert", k=40)
+    for hit in hits[:25]:
+        page.goto(f"{there.url}/collections/shop/chunks/{hit.chunk.id}/view")
+    page.wait_for_timeout(500)
+
+
+def test_every_hostile_string_is_escaped_where_html_is_written(site: Running) -> None:
+    from mmsdk.server.ui.asking import found
+
+    hits = site.service.folder.open("shop").search("Note", k=len(XSS) + 1)
+    assert len(hits) > 200
+    link = r'<a href="/collections/[^"<>]*" target="_blank" rel="noopener">|</a>'
+    allowed = re.compile(r'</?(?:div|strong|ol|li|q|span)(?: class="\w+")?>|' + link)
+    assert "<" not in allowed.sub("", found("shop", hits))
+    with site.client() as client:
+        allowed = re.compile(
+            r"<(?:/?\w+|!doctype html)(?: (?:class|lang|charset|name|content|rel|href)=\"[^\"<>]*\")*>"
+        )
+        for hit in hits:
+            page = client.get(f"/collections/shop/chunks/{hit.chunk.id}/view").text
+            assert "<" not in allowed.sub("", page)
+            assert not re.search(r"<(?:script|img|svg|iframe|a)\b", page.replace('<a href="/collections/', ""))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_every_screen(visit: Any, size: str, scheme: str) -> None:
+    there = visit(size, color_scheme=scheme)
+    page = there.open()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    there.shot(f"{size}-{scheme}")
+
+
+def test_a_wrong_key_is_told_and_a_right_one_lets_in(browser: Any, tmp_path: Path, bundled: Runtime) -> None:
+    with running(tmp_path, bundled.settings, ui=True) as site:
+        secret = site.service.keys.create("reader", "read")[1]
+        there = Watched(browser, site)
+        page = there.page
+        page.goto(f"{site.url}/ui/")
+        assert page.url.endswith("/login")
+        page.fill("input[name=key]", "mmsdk_wrong")
+        page.keyboard.press("Enter")
+        page.get_by_text("This key is not valid.").wait_for()
+        there.shot("login")
+        page.fill("input[name=key]", secret)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#question textarea")
+        there.close()
