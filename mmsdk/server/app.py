@@ -65,7 +65,7 @@ def build(service: Service, *, host: str = "127.0.0.1", ui: bool = True) -> ASGI
         from mmsdk.server.ui import mount
 
         mount(service, rules, app, pages=pages)
-    app.state.rules, app.state.service = rules, service
+    app.state.openapi = problems.described(app.openapi())
     guard = Guard(rules, service.keys, service.lanes, service.metrics, service.settings.server, host)
     return Defence(app, guard)
 
@@ -116,7 +116,7 @@ def _own(service: Service, rules: Rules, app: FastAPI) -> APIRouter:
     @rules.route(made, "GET", "/openapi.json", response_class=JSONResponse, include_in_schema=False)
     async def openapi() -> Response:
         """Describe all routes."""
-        return JSONResponse(app.openapi())
+        return JSONResponse(app.state.openapi)
 
     @rules.route(made, "GET", "/", include_in_schema=False, look="ui")
     async def root() -> Response:

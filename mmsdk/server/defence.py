@@ -302,7 +302,7 @@ class _Exchange:
         fixed = {
             "x-request-id": self.work.id,
             "x-content-type-options": "nosniff",
-            "referrer-policy": "no-referrer",
+            "referrer-policy": "same-origin",  # with no-referrer, browsers post forms with Origin: null
             "content-security-policy": _POLICIES[self.rule.look],
         }
         if self._foreign():

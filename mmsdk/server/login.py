@@ -42,7 +42,8 @@ def router(service: Service, rules: Rules) -> APIRouter:
         answer.set_cookie(COOKIE, token, max_age=int(seconds), httponly=True, samesite="strict", secure=is_secure)
         return answer
 
-    @rules.route(made, "POST", "/logout", scope="open", status_code=303, responses={303: {"description": "Logged out"}})
+    @rules.route(made, "POST", "/logout", scope="open", status_code=303, response_class=RedirectResponse,
+                 responses={303: {"description": "Logged out"}})  # fmt: skip
     async def logout(request: Request) -> Response:
         """End the session."""
         token = cookie({"cookie": request.headers.get("cookie", "")})

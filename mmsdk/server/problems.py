@@ -17,7 +17,15 @@ from mmsdk.errors import MmsdkError
 from mmsdk.server.batching import FullError
 from mmsdk.server.work import StoppedError
 
-_CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
+_CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media",
+}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -139,3 +147,15 @@ def install(app: FastAPI) -> None:
 
     for kind in (RefusalError, MmsdkError, FullError, StoppedError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, answer)
+
+
+def described(schema: dict[str, Any]) -> dict[str, Any]:
+    """Say in an OpenAPI description that errors are JSON, whatever a route gives otherwise."""
+    shape = {"schema": {"$ref": "#/components/schemas/Problems"}}
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    kept = response.get("content", {}) if operation["operationId"].startswith("login") else {}
+                    response["content"] = {**kept, "application/json": shape}
+    return schema

@@ -107,7 +107,7 @@ def test_a_pdf_is_uploaded_asked_and_its_citation_opened(visit: Any, shop_pdf: P
     page.click("#add")
     page.wait_for_function("document.querySelector('#report textarea').value.includes('2 documents')")
     there.shot("collections")
-    page.get_by_role("tab", name="Ask").click()
+    page.get_by_role("tab", name="Ask", exact=True).click()
     there.ask("What is the voltage of the Quillmoor lamp?")
     assert "12 volts" in page.inner_text("#talk")
     there.shot("answer")
@@ -149,7 +149,7 @@ def test_what_is_hostile_is_shown_and_does_nothing(visit: Any, site: Running, tm
         page.press("#search textarea, #search input", "Enter")
         page.wait_for_timeout(700)
     page.wait_for_selector("#hits a")
-    page.get_by_role("tab", name="Ask").click()
+    page.get_by_role("tab", name="Ask", exact=True).click()
     for question in ("Who is the harbour master?", XSS[0] + " Who is the harbour master?"):
         there.ask(question)
     there.shot("hostile")
@@ -162,7 +162,8 @@ def test_what_is_hostile_is_shown_and_does_nothing(visit: Any, site: Running, tm
 def test_every_hostile_string_is_escaped_where_html_is_written(site: Running) -> None:
     from mmsdk.server.ui.asking import found
 
-    hits = site.service.folder.open("shop").search("Note", k=len(XSS) + 1)
+    every = site.service.folder.open("shop").search("Note", k=len(XSS) + 20)
+    hits = [hit for hit in every if hit.chunk.source.startswith("text:")]
     assert len(hits) > 200
     link = r'<a href="/collections/[^"<>]*" target="_blank" rel="noopener">|</a>'
     allowed = re.compile(r'</?(?:div|strong|ol|li|q|span)(?: class="\w+")?>|' + link)
@@ -177,8 +178,7 @@ def test_every_hostile_string_is_escaped_where_html_is_written(site: Running) ->
             assert not re.search(r"<(?:script|img|svg|iframe|a)\b", page.replace('<a href="/collections/', ""))
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("size", "scheme"), [*((size, "light") for size in SIZES), ("phone", "dark")])
 def test_the_page_fits_every_screen(visit: Any, size: str, scheme: str) -> None:
     there = visit(size, color_scheme=scheme)
     page = there.open()

@@ -116,7 +116,7 @@ def test_every_described_route_has_a_rule(guarded: tuple[Running, dict[str, str]
     server, _ = guarded
     described = {
         (method.upper(), path.replace("{model}", "{model:path}"))
-        for path, methods in server.app.app.openapi()["paths"].items()
+        for path, methods in server.app.app.state.openapi["paths"].items()
         for method in methods
     }
     assert described <= {(method, template) for method, template, _ in _routes(server)}

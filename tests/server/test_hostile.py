@@ -15,6 +15,7 @@ from .hostile import XSS, addresses, paths
 from .running import Running, running
 
 CANARY = "canary-51c2"
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Gradio, when the UI is made
 
 
 class Listener:
