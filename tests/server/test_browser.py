@@ -56,8 +56,12 @@ class Watched:
         self.foreign: list[str] = []
         self.url = site.url
         self.page.set_default_timeout(60_000)
-        self.page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+        self.page.on("dialog", self._dismiss)
         self.context.on("request", self._note)
+
+    def _dismiss(self, dialog: Any) -> None:
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
 
     def _note(self, request: Any) -> None:
         if not request.url.startswith((self.url, "data:", "blob:", "about:")):
@@ -152,6 +156,7 @@ def test_what_is_hostile_is_shown_and_does_nothing(visit: Any, site: Running, tm
     page.get_by_role("tab", name="Ask", exact=True).click()
     for question in ("Who is the harbour master?", XSS[0] + " Who is the harbour master?"):
         there.ask(question)
+    assert XSS[0] in page.inner_text("#talk")
     there.shot("hostile")
     hits = site.service.folder.open("shop").search("alert", k=40)
     for hit in hits[:25]:

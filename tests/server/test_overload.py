@@ -23,7 +23,7 @@ from mmsdk.server.batching import Batcher, FullError
 from mmsdk.server.service import Service
 from mmsdk.settings import Serving
 from mmsdk.testing import HashingEncoder
-from mmsdk.types import Content, Delta, Message, Role, Usage, Vectors
+from mmsdk.types import Content, Delta, Message, Modality, Role, Usage, Vectors
 
 from .running import Running, running
 
@@ -34,7 +34,8 @@ ASK = {"question": "When does the lighthouse of Quillmoor open?"}
 class Endless:
     """Write for as long as somebody listens; ``last`` is when it last wrote."""
 
-    context, modalities, model = 4096, frozenset({"text"}), "endless"
+    context = 4096
+    modalities: frozenset[Modality] = frozenset({"text"})
 
     def __init__(self) -> None:
         self.running, self.last = 0, 0.0
@@ -129,7 +130,7 @@ def endless(tmp_path_factory: pytest.TempPathFactory, bundled: Runtime) -> Itera
     serving = Serving(answering=1, queue=1, seconds=20)
     settings = bundled.settings.model_copy(update={"server": serving})
     service, llm = Service(tmp_path_factory.mktemp("data"), settings), Endless()
-    service.runtime.llm = lambda name=None: llm  # type: ignore[method-assign, assignment]
+    service.runtime.llm = lambda name=None: llm  # type: ignore[method-assign]
     service.folder.create("shop").add_texts([FACT])
     with running(service.folder.path, settings, service=service) as made:
         yield made, llm

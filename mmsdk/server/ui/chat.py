@@ -1,6 +1,10 @@
-"""The page to ask on: text, picture, microphone and files in, a streamed answer with its sources out."""
+"""The page to ask on: text, picture, microphone and files in, a streamed answer with its sources out.
+
+Gradio takes messages for HTML, which it cleans, even where it does not render Markdown; so they are escaped.
+"""
 
 from collections.abc import Iterator
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +92,11 @@ def _answer(service: Service, given: Any, history: list[Any], *, name: str | Non
             citations += [event.citation] if event.citation else []
             if event.kind in ("token", "citation"):
                 text += f" [{len(citations)}]" if event.citation else ""
-                yield gradio.skip(), [*history, {"role": "assistant", "content": text}], cited(name, citations)
+                yield (
+                    gradio.skip(),
+                    [*history, {"role": "assistant", "content": escape(text, quote=False)}],
+                    cited(name, citations),
+                )
     except MmsdkError as error:
         raise gradio.Error(str(error), print_exception=False) from error
 
@@ -103,13 +111,13 @@ def _question(service: Service, given: Any, name: str, work: Work) -> tuple[list
             parts.append(loaders.load(path))
             shown.append({"role": "user", "content": {"path": str(path)}})
         except UnsupportedMediaError:
-            shown.append({"role": "user", "content": _taken(service, path, name, work)})
+            shown.append({"role": "user", "content": escape(_taken(service, path, name, work), quote=False)})
         except MmsdkError as error:
             raise gradio.Error(str(error).replace(str(path), shown_name(path.name)), print_exception=False) from error
     text = str(given.get("text") or "").strip()
     if text:
         parts.insert(0, text)
-        shown.append({"role": "user", "content": text})
+        shown.append({"role": "user", "content": escape(text, quote=False)})
     return parts, shown
 
 
@@ -128,7 +136,7 @@ def _history(history: list[Any]) -> list[Message]:
     for message in history:
         content = message["content"]
         texts = [content] if isinstance(content, str) else [p.get("text") for p in content if isinstance(p, dict)]
-        text = " ".join(part for part in texts if isinstance(part, str)).strip()
+        text = unescape(" ".join(part for part in texts if isinstance(part, str))).strip()
         if text and message["role"] in ("user", "assistant"):
             kept.append(Message(message["role"], text[:4000]))
     return kept[-20:]
