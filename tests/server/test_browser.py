@@ -156,7 +156,7 @@ def test_what_is_hostile_is_shown_and_does_nothing(visit: Any, site: Running, tm
     page.get_by_role("tab", name="Ask", exact=True).click()
     for question in ("Who is the harbour master?", XSS[0] + " Who is the harbour master?"):
         there.ask(question)
-    assert XSS[0] in page.inner_text("#talk")
+    page.wait_for_function("text => document.querySelector('#talk').innerText.includes(text)", arg=XSS[0])
     there.shot("hostile")
     hits = site.service.folder.open("shop").search("alert", k=40)
     for hit in hits[:25]:
