@@ -32,6 +32,7 @@ def build(service: Service) -> gradio.Dropdown:
         label="Answers",
         height="52vh",
         render_markdown=False,
+        latex_delimiters=[],
         placeholder=_PLACEHOLDER,
         buttons=["copy"],
         layout="bubble",
