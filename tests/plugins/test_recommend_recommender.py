@@ -31,7 +31,7 @@ def world(users: int = 60, items: int = 40, seed: int = 0) -> tuple[pd.DataFrame
     rows = []
     for user in range(users):
         own = [item for item in range(items - 4) if item % GROUPS == user % GROUPS]
-        for time, item in enumerate([*random.choice(own, 6, replace=False), random.integers(items - 4)]):
+        for time, item in enumerate([random.integers(items - 4), *random.choice(own, 6, replace=False)]):
             rows.append((f"u{user}", f"i{item}", time + user))
     vectors = np.eye(GROUPS)[np.arange(items) % GROUPS] + random.normal(size=(items, GROUPS)) / 20
     catalogue = pd.DataFrame(

@@ -16,7 +16,7 @@ from mmsdk_recommend.models.cold import ColdMap
 from mmsdk_recommend.models.protocol import Corpus
 from mmsdk_recommend.ranking import top
 
-Holdout = Literal["last", "random", "both"]
+Holdout = Literal["auto", "last", "random", "both"]
 _USERS, _SCORES = 2000, 2e7
 _CANDIDATES, _K = 100, 10
 _STEPS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
@@ -33,7 +33,12 @@ class Held:
 
 
 def hold_out(of: Histories, how: Holdout, seed: int) -> tuple[Histories, Held]:
-    """Take a tenth, at least one, of each history of at least five away: the last, random ones, or a tenth of each."""
+    """Take a tenth, at least one, of each history of at least five away: the last, random ones, or a tenth of each.
+
+    ``auto`` is the last where times are known, else random ones.
+    """
+    if how == "auto":
+        how = "last" if np.isfinite(of.times).all() else "random"
     random = np.random.default_rng(seed)
     back = of.starts[1:][of.rows] - 1 - np.arange(len(of.items))
     length = of.lengths[of.rows]

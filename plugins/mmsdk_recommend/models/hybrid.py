@@ -35,8 +35,8 @@ _LARGE = 4e9
 class Hybrid:
     """Mix components; ``components`` maps labels to a model's name and parameters.
 
-    ``validation`` says which interactions are held out to learn the weights: the ``last`` ones of each user,
-    ``random`` ones, or ``both``, where neither gets much worse for the other.
+    ``validation`` says which interactions are held out to learn the weights: the ``last`` ones of each user (what comes
+    next), ``random`` ones (what is missing), ``both`` on average, or ``auto``: the last where times are known.
 
     >>> model = Hybrid({"knn": {"model": "item_knn"}, "popularity": {"model": "popularity"}})
     >>> model.fit(Corpus(Histories.of([[0, 1, 2], [0, 1, 2], [2, 0, 1]], width=3)))
@@ -45,7 +45,7 @@ class Hybrid:
     """
 
     def __init__(
-        self, components: Mapping[str, Mapping[str, Any]] | None = None, *, validation: blending.Holdout = "both"
+        self, components: Mapping[str, Mapping[str, Any]] | None = None, *, validation: blending.Holdout = "auto"
     ) -> None:
         self.components = {label: dict(one) for label, one in (components or COMPONENTS).items()}
         self.validation = validation
