@@ -9,6 +9,7 @@ fewer than two texts of every label, held-out folds say nothing: probabilities a
 
 import json
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -108,16 +109,21 @@ class Head:
 
         Contributions are relative to the mean of the labels; those against the label are negative, and come last.
         """
-        column = self.labels.index(label)
-        row = self._tfidf([views])
-        value = dict(zip(row.indices.tolist(), row.data.tolist(), strict=True))
-        relative = self.weights[:, column] - self.weights.mean(axis=1)
-        grams = list(dict.fromkeys(_grams(views, self.shape.words)))
-        buckets = self._hashing.transform([gram] for gram in grams).indices.tolist()
-        found: dict[str, float] = {}
-        for gram, bucket in zip(grams, buckets, strict=True):
-            _, _, words = gram.partition(":")
-            found[words] = found.get(words, 0.0) + value.get(bucket, 0.0) * float(relative[bucket])
+        times = Counter(_grams(views, self.shape.words))
+        if not times:
+            return []
+        buckets = self._hashing.transform([gram] for gram in times).indices
+        counts: dict[int, int] = defaultdict(int)
+        for bucket, count in zip(buckets.tolist(), times.values(), strict=True):
+            counts[bucket] += count
+        places = np.array(list(counts), np.int64)
+        values = (1 + np.log(list(counts.values()))) * self.idf[places]
+        relative = self.weights[places] - self.weights[places].mean(axis=1, keepdims=True)
+        added = values / np.linalg.norm(values) * relative[:, self.labels.index(label)]
+        amount = dict(zip(counts, added.tolist(), strict=True))
+        found: dict[str, float] = defaultdict(float)
+        for gram, bucket in zip(times, buckets.tolist(), strict=True):
+            found[gram.partition(":")[2]] += amount[bucket]
         return sorted(found.items(), key=lambda pair: -pair[1])
 
     def save(self, file: str | Path, *, about: str = "") -> None:
@@ -148,10 +154,14 @@ class Head:
     def _hashing(self) -> HashingVectorizer:
         return _vectorizer(self.shape)
 
-    def _tfidf(self, texts: Sequence[Views]) -> csr_matrix:
+    @cached_property
+    def _scale(self) -> TfidfTransformer:
         scale = TfidfTransformer(sublinear_tf=True)
         scale.idf_ = self.idf
-        return scale.transform(self._hashing.transform(_grams(views, self.shape.words) for views in texts))
+        return scale
+
+    def _tfidf(self, texts: Sequence[Views]) -> csr_matrix:
+        return self._scale.transform(self._hashing.transform(_grams(views, self.shape.words) for views in texts))
 
     def _logits(self, texts: Sequence[Views], vectors: Vectors | None) -> Floats:
         _check(texts, texts, vectors)

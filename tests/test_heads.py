@@ -75,6 +75,15 @@ def test_contributions_name_the_words_that_decided(intents: Head) -> None:
     assert "refund" in strongest
     assert strength > 0
     assert dict(intents.contributions(("please refund the parcel",), "refund"))["parcel"] < 0
+    assert intents.contributions(("",), "refund") == []
+
+
+def test_contributions_add_up_to_the_logit(intents: Head) -> None:
+    views = ("please refund the refund, please",)
+    logits = np.log(intents.predict_proba([views])[0]) * intents.temperature - intents.weights[-1]
+    for place, label in enumerate(intents.labels):
+        added = sum(amount for _, amount in intents.contributions(views, label))
+        assert added == pytest.approx(logits[place] - logits.mean(), abs=1e-9)
 
 
 def test_a_head_comes_back_from_its_file(intents: Head, tmp_path: Path) -> None:
