@@ -37,6 +37,7 @@ class Order(BaseModel, extra="forbid"):
     gift: bool = False
     pieces: int = 1
     lines: list[Line] = []
+    tags: list[str] = []
     json: str = "taken"
 
 class Receipt(BaseModel):
@@ -81,7 +82,10 @@ def orders(offer: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> As
 
 
 def test_scalar_fields_are_options(orders: Ask) -> None:
-    who, how = ("--customer", "吴", "--size", "S", "--colour", "blue"), ("--weight", "0.5", "--gift", "--pieces", "3")
+    who, how = (
+        ("--customer", "吴", "--size", "S", "--colour", "blue"),
+        ("--weight", "0.5", "--gift", "--pieces", "3", "--tags", "a", "--tags", "b c"),
+    )
     code, receipt, _ = orders("place-order", *who, *how, "--due", "2024-02-29", "--json")
     assert code == 0
     assert receipt["total"] == 3
@@ -94,6 +98,7 @@ def test_scalar_fields_are_options(orders: Ask) -> None:
         "gift": True,
         "pieces": 3,
         "lines": [],
+        "tags": ["a", "b c"],
         "json": "taken",
     }
 

@@ -1,5 +1,7 @@
 """Commands derived from plugins: every task becomes a command, every scalar field of its request an option.
 
+A list of texts is an option that is given once for each of them.
+
 The derivation reads the request's JSON Schema, as the HTTP route and the form do. It knows no plugin by
 name, and imports nothing of one before one of its commands is asked for.
 """
@@ -88,7 +90,7 @@ def _task_command(app: App, task: Task) -> Callable[..., None]:
 
     def run(**given: Any) -> None:
         as_json, whole = given.pop("json"), given.pop("request")
-        named = {options[name].key: value for name, value in given.items() if value is not None}
+        named = {options[name].key: value for name, value in given.items() if value not in (None, [])}
         response = app.run(task.name, {**_request(whole), **named})
         show(response.model_dump(mode="json"), as_json)
 
@@ -139,6 +141,8 @@ def _resolved(field: Schema, schema: Schema) -> Schema:
 
 
 def _kind(field: Schema) -> Any:
+    if field.get("type") == "array" and field.get("items") == {"type": "string"}:
+        return list[str]
     choices = field.get("enum", [field["const"]] if "const" in field else [])
     if choices and all(isinstance(choice, str) for choice in choices):
         return Literal[tuple(choices)]

@@ -80,7 +80,8 @@ class _Work:
 class SentimentMonitor(Closing):
     """Watch names in the news, in a folder that remembers everything; the same folder goes on where it stopped.
 
-    ``watchlist`` is a ``Watchlist``, a CSV file, or None for the one the folder knows. Raises ``InputError``.
+    ``watchlist`` is a ``Watchlist``, a CSV file, or None for the one the folder knows. Raises ``InputError``, and
+    ``CollectionNotFoundError`` when there is no monitor in the folder and no watch list to make one.
     """
 
     def __init__(
@@ -95,7 +96,8 @@ class SentimentMonitor(Closing):
     ) -> None:
         self.options = options or Options()
         self.sinks = tuple(sinks)
-        self.state = State(folder)
+        listed = Watchlist.read(watchlist) if isinstance(watchlist, str | Path) else watchlist
+        self.state = State(folder, create=listed is not None)
         self.ledger = Ledger(self.state, self.options.recipe)
         self.judge = Judge(self.ledger, self.options.alert, sinks=[sink.name for sink in self.sinks])
         self._scorer = scorer
@@ -103,7 +105,7 @@ class SentimentMonitor(Closing):
         self._lock = threading.RLock()
         self._remembered: Stories | None = None
         self._version = 0
-        self.watchlist = kept_watchlist(self.state, watchlist)
+        self.watchlist = kept_watchlist(self.state, listed)
         recipe = json.dumps(asdict(self.options.recipe), sort_keys=True)
         if self.state.fact("recipe") != recipe:
             with self.state.writing():
@@ -356,7 +358,7 @@ def recent_stories(state: State, *, since: float) -> Iterator[Story]:
         yield Story(row["story"], row["event"], sketch(row["text"], tickers), vector)
 
 
-def kept_watchlist(state: State, given: Watchlist | str | Path | None) -> Watchlist:
+def kept_watchlist(state: State, given: Watchlist | None) -> Watchlist:
     """Keep the watch list that was given, or give the one that was kept. Raises ``InputError`` when there is none."""
     if given is None:
         kept = state.fact("watchlist")
@@ -366,10 +368,9 @@ def kept_watchlist(state: State, given: Watchlist | str | Path | None) -> Watchl
         return Watchlist(
             [Name(r["ticker"], tuple(r["names"]), r["sector"], r["weight"], tuple(r["subsidiaries"])) for r in rows]
         )
-    watchlist = given if isinstance(given, Watchlist) else Watchlist.read(given)
-    shape = json.dumps([asdict(name) for name in watchlist.names.values()], ensure_ascii=False)
+    shape = json.dumps([asdict(name) for name in given.names.values()], ensure_ascii=False)
     if shape != state.fact("watchlist"):
         with state.writing():
             state.set_fact("watchlist", shape)
-            state.note("monitor", "watch list", {"tickers": list(watchlist.names)})
-    return watchlist
+            state.note("monitor", "watch list", {"tickers": list(given.names)})
+    return given

@@ -145,6 +145,7 @@ class Finance(Plugin):
 
         state: str = Field("finance-state", description="folder of the monitor")
         watchlist: str | None = Field(None, description="CSV with the columns ticker, names, sector, weight")
+        model: str | None = Field(None, description="folder of a sentiment model of your own; else the bundled one")
         recipe: Recipe = Field(default_factory=Recipe, description="half-lives, source weights, prior")
         alert: Rule = Field(default_factory=Rule, description="thresholds, sources, cool-down")
         meaning: bool = Field(True, description="find copies by meaning too")
@@ -273,15 +274,13 @@ class Finance(Plugin):
         options = Options(config.recipe, config.alert, meaning=config.meaning, organizations=config.organizations)
         listed = watchlist or config.watchlist
         folder = Path(state or config.state)
-        if listed is None and not folder.is_dir():
-            raise InputError(f"there is no monitor in {folder}; make one: mmsdk finance monitor SOURCE --watchlist CSV")
         return SentimentMonitor(folder, listed, scorer=self._model, sinks=sinks, options=options, runtime=self.runtime)
 
     @cached_property
     def _model(self) -> "SentimentModel":
         from mmsdk_finance.sentiment import SentimentModel
 
-        return SentimentModel(settings=self.runtime.settings)
+        return SentimentModel(self.config.model, settings=self.runtime.settings)
 
     def _sinks(self) -> tuple[Sink, ...]:
         config = self.config

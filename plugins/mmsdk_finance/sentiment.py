@@ -43,6 +43,7 @@ _CONTINUES = re.compile(
     r"\s*(?:it|its|they|their|the (?:company|group|bank|firm|stock|shares)|shares)\b|该公司|公司|其", re.IGNORECASE
 )
 _LATIN, _CJK, _LETTER = re.compile("[A-Za-zÀ-ɏ]"), re.compile(f"[{CJK}]"), re.compile(r"[^\W\d_]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORDLIKE = re.compile(r"[^\W_]")
 _EMPTY_WORDS = frozenset(
     re.findall(r"\w+", "a an the of to in on at by for and or as is are was its it with from that this s")
@@ -70,7 +71,8 @@ class EntitySentiment:
     """Hold what a text says of an entity; ``evidence`` has the sentence that decided first.
 
     ``entity`` is empty where a text was read as a whole. ``status`` is ``absent`` where the entity is not in the
-    text, ``language`` where the model does not read its script: both are neutral, without evidence.
+    text (nothing is said of it, so neutral is certain), ``language`` where the model does not read its script (so
+    nothing is known): both are neutral, without evidence.
     """
 
     entity: str
@@ -117,11 +119,12 @@ class SentimentModel:
         Without ``entities``, those are the organisations that spaCy recognises, and a text without any is read as a
         whole. Raises ``InputError`` when there are not as many lists of entities as texts, ``WeightsError``.
         """
-        if isinstance(texts, str):
-            raise TypeError("texts is a sequence; put the one text into a list")
+        texts = [_SURROGATE.sub("\ufffd", text) for text in _strings("texts", texts)]
         if entities is None:
-            entities = [list(dict.fromkeys(m.written for m in found)) or [""] for found in organizations(texts)]
-        if len(entities) != len(texts) or any(isinstance(names, str) for names in entities):
+            listed = organizations(texts, settings=self.settings)
+            entities = [list(dict.fromkeys(m.written for m in found)) or [""] for found in listed]
+        entities = [_strings("entities of a text", names) for names in entities]
+        if len(entities) != len(texts):
             raise InputError(f"{len(texts)} texts need a list of entities each, these are {len(entities)}")
         readings = [r for n, text in enumerate(texts) for r in self._readings(n, text, entities[n])]
         chances = self.probabilities([reading.marked for reading in readings])
@@ -196,8 +199,8 @@ class SentimentModel:
     def _result(self, text: str, name: str, read: list[tuple[_Reading, Floats]]) -> EntitySentiment:
         if not read:
             known = script(text) in (*self.description["scripts"], "")
-            even = np.full(len(LABELS), 1 / len(LABELS))
-            return EntitySentiment(name, "neutral", _named(even), status="absent" if known else "language")
+            chances = np.array([0.0, 1.0, 0.0] if known else [0.33, 0.34, 0.33])
+            return EntitySentiment(name, "neutral", _named(chances), status="absent" if known else "language")
         chances = np.array([chance for _, chance in read])
         weight = np.array([_LEAD if reading.first else 1.0 for reading, _ in read]) * (1.2 - chances[:, 1])
         joined = weight @ chances / weight.sum()
@@ -284,6 +287,12 @@ def places(text: str, names: Sequence[str]) -> dict[int, list[Span]]:
         capital = [(start, stop) for start, stop in spans[n] if text[start].isupper()]
         spans[n] = capital if capital and name[0].isupper() else spans[n]
     return spans
+
+
+def _strings(what: str, given: Sequence[str]) -> list[str]:
+    if isinstance(given, str) or not all(isinstance(one, str) for one in given):
+        raise TypeError(f"{what} must be a list of str, not {given!r:.80}")
+    return list(given)
 
 
 def _within(spans: Sequence[Span], start: int, stop: int) -> list[Span]:

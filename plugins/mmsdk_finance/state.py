@@ -76,7 +76,9 @@ class State(Closing):
         self.folder = Path(folder)
         file = self.folder / FILE
         if not create and not file.is_file():
-            raise CollectionNotFoundError(f"there is no monitor in {self.folder}; run: mmsdk finance monitor SOURCE")
+            raise CollectionNotFoundError(
+                f"there is no monitor in {self.folder}; run: mmsdk finance monitor SOURCE --watchlist CSV"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = WriterLock(self.folder / "writer.lock")
         self.connection = connect(file, application_id=_APPLICATION, migrations=_MIGRATIONS, create=create)

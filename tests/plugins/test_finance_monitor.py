@@ -309,7 +309,7 @@ def test_a_monitor_is_read_while_another_writes(tmp_path: Path) -> None:
 def test_a_folder_without_a_monitor_or_watch_list_is_named(tmp_path: Path) -> None:
     with pytest.raises(CollectionNotFoundError, match="no monitor in"):
         State(tmp_path / "none", create=False)
-    with pytest.raises(InputError, match="no watch list yet"):
+    with pytest.raises(CollectionNotFoundError, match="run: mmsdk finance monitor"):
         SentimentMonitor(tmp_path)
 
 

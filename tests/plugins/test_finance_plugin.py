@@ -98,7 +98,8 @@ def test_alerts_report_and_export_by_command(
 
 
 def test_wrong_uses_are_errors_with_advice(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["finance", "alerts", "--state", str(tmp_path / "none")]) == 6
+    assert main(["finance", "alerts", "--state", str(tmp_path / "none")]) == 8
+    assert not (tmp_path / "none").exists()
     assert "mmsdk finance monitor" in capsys.readouterr().err
     assert main(["finance", "monitor", "x.csv", "--columns", "text"]) == 6
     assert "text=headline" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -224,3 +225,20 @@ def test_the_bundled_model_says_what_it_is() -> None:
     assert np.array(description["stack"]).shape[1] == 3
     assert float(description["held_out"]["ece"].split()[0]) <= 0.05
     assert json.dumps(description)
+
+
+@pytest.mark.parametrize(
+    ("text", "entities"), [(5, None), ("Acme", "Acme"), ("Acme", [None]), (None, ["Acme"]), ("Acme", [3])]
+)
+def test_what_is_no_text_is_a_type_error(text: Any, entities: Any) -> None:
+    with pytest.raises(TypeError, match="must be a list of str"):
+        score_text(text, entities)
+
+
+def test_odd_texts_are_scored_and_labels_are_the_most_probable() -> None:
+    texts = ["Acme \ud800 profit soars", "Acme\x00 slumps", "🚀 Acme", "", "贵州茅台净利润大增", "ارتفاع أرباح"]
+    for found in score_texts(texts, [["Acme", "Zed"]] * len(texts)):
+        for one in found:
+            assert max(one.probabilities, key=one.probabilities.__getitem__) == one.label
+            assert sum(one.probabilities.values()) == pytest.approx(1)
+            assert json.dumps([each.sentence for each in one.evidence]).isascii()
