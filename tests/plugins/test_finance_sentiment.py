@@ -42,7 +42,7 @@ def test_headlines_with_a_plain_meaning(text: str, expected: dict[str, str]) -> 
     assert {found.entity: found.label for found in score_text(text, list(expected))} == expected
 
 
-@pytest.mark.xfail(strict=True, reason="a known miss, named in docs/finance-model.md: Bolt Steel comes out neutral")
+@pytest.mark.xfail(strict=True, reason="a known miss, named in docs/finance-model.md: Bolt Steel comes out negative")
 def test_two_ratings_in_one_headline() -> None:
     found = score_text("Broker downgrades Acme Motors, upgrades Bolt Steel", ["Acme Motors", "Bolt Steel"])
     assert [each.label for each in found] == ["negative", "positive"]
@@ -118,7 +118,7 @@ def test_odd_texts_have_a_result(text: str) -> None:
 def test_bad_calls_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="2 texts need a list of entities each, these are 1"):
         score_texts(["a", "b"], [["a"]])
-    with pytest.raises(TypeError, match="put the one text into a list"):
+    with pytest.raises(TypeError, match="texts must be a list of str"):
         score_texts("a", [["a"]])
     with pytest.raises(WeightsError, match="holds no sentiment model"):
         SentimentModel(tmp_path).score_texts(["a"], [["a"]])
@@ -162,7 +162,7 @@ def test_training_on_a_users_chinese_csv(tmp_path: Path) -> None:
         csv.writer(file).writerows([("text", "entity", "label"), *rows])
     assert main(["--data", str(tmp_path / "zh.csv"), "--out", str(tmp_path / "zh"), "--folds", "3"]) == 0
     model = SentimentModel(tmp_path / "zh")
-    assert model.description["reader"] is False
+    assert model.description["readers"] == 0
     up, down = model.score_texts(["云山股份净利润大涨，月湖集团亏损扩大"], [["云山股份", "月湖集团"]])[0]
     assert (up.label, down.label) == ("positive", "negative")
     assert model.score_texts(["Acme soars"], [["Acme"]])[0][0].status == "language"
