@@ -87,6 +87,7 @@ class Service(Plugin):
         days: float = Field(90, gt=0, description="sessions that were silent for longer are deleted")
         stale_days: float | None = Field(None, gt=0, description="documents older than this are marked")
         minutes: dict[str, float] = Field(default_factory=dict, description="to take a hand-over in, by its reason")
+        embed: tuple[str, ...] = Field((), description="origins of sites that may show the chat in a frame")
         webhook: str | None = Field(None, description=f"hand-overs are posted here, signed with ${SECRET}")
 
     def __init__(self, runtime: Any, config: Any) -> None:
@@ -114,6 +115,20 @@ class Service(Plugin):
             vip=request.vip,
         )
         return ReplyResponse.model_validate(reply.to_json())
+
+    def pages(self) -> Mapping[str, Any]:
+        """Give the chat to embed, the console of the people at the desk, and analytics."""
+        try:
+            from mmsdk_service import pages
+        except ModuleNotFoundError:
+            return {}  # without starlette there is nothing to serve them with
+
+        embed = self.config.embed
+        return {
+            "chat": pages.chat(lambda: self.agent, embed=embed),
+            "console": pages.console(lambda: self.agent),
+            "analytics": pages.figures(lambda: self.agent),
+        }
 
     def commands(self) -> Mapping[str, Callable[..., Any]]:
         """Give the commands that read files, talk, or are for the people at the desk."""
