@@ -9,7 +9,7 @@ STAMP := $(VENV)/.complete
 FAISS := $(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),faiss-gpu,faiss-cpu)
 RUNS_DOCS := tests/test_docs.py tests/test_examples.py
 
-.PHONY: install demo test soak fuzz check bench docs constraints clean
+.PHONY: install demo test soak fuzz check bench peers docs constraints clean
 .DEFAULT_GOAL := demo
 
 install: $(STAMP)
@@ -65,6 +65,14 @@ bench: install
 	$(BIN)/python -m benchmarks.server batching
 	$(BIN)/python -m benchmarks.server overload
 	$(BIN)/python -m benchmarks.faults cost flips log crashes errors kills crowd
+
+# Beside other libraries, which get an environment of their own (7 GB): half an hour on two cores.
+peers: install
+	@mkdir -p build && rm -f build/peers.jsonl
+	$(BIN)/python -m benchmarks.peers run --results build/peers.jsonl
+	$(BIN)/python -m benchmarks.peers run --results build/peers.jsonl --backend openvino \
+	  --engines langchain chroma txtai lancedb haystack
+	$(BIN)/python -m benchmarks.peers report --results build/peers.jsonl --plot docs/plots
 
 docs: install
 	$(BIN)/python -m docs.generate

@@ -49,7 +49,7 @@ SentenceTransformer(sys.argv[1], backend="openvino", model_kwargs={"export": Tru
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("run", "report", "all"), nargs="?", default="all")
+    parser.add_argument("what", choices=("run", "report"))
     parser.add_argument("--engines", nargs="+", default=["mmsdk", *PEERS], choices=("mmsdk", *PEERS))
     parser.add_argument("--backend", default="default", choices=("default", "openvino", "bfloat16"))
     parser.add_argument("--sets", nargs="+", default=["short", "long"], choices=("short", "long"))
@@ -58,9 +58,9 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(tempfile.gettempdir()) / "peers.jsonl")
     parser.add_argument("--plot", type=Path)
     chosen = parser.parse_args()
-    if chosen.what != "report":
+    if chosen.what == "run":
         run(chosen)
-    if chosen.what != "run":
+    else:
         report(chosen.results, chosen.plot)
 
 
