@@ -74,6 +74,7 @@ def test_decisions_go_round(address: str) -> None:
 def test_a_wrong_decision_is_refused(address: str, body: Any, kind: str, status: int) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
         got(address, "/decide", body, kind)
+    caught.value.close()
     assert caught.value.code in (status, 422)
 
 
