@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 from openai import OpenAI
+from openai.types.chat import ChatCompletionUserMessageParam
 
 PORT = int(os.environ.get("PORT", "8765"))
 URL = f"http://127.0.0.1:{PORT}"
@@ -16,7 +18,7 @@ SCRIPT = "import sys; from mmsdk.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 @contextmanager
-def served(data):
+def served(data: str) -> Iterator[None]:
     """Run `mmsdk serve` until its models are loaded."""
     command = [sys.executable, "-c", SCRIPT, "serve", "--data", data, "--port", str(PORT), "--no-ui"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
@@ -42,9 +44,9 @@ with served("served"), httpx.Client(base_url=URL, timeout=120, trust_env=False) 
     print(answer["status"], answer["text"], sep=": ")
 
     openai = OpenAI(base_url=f"{URL}/v1", api_key="none")
-    question = {"role": "user", "content": "How long is the guarantee on a backpack?"}
-    for chunk in openai.chat.completions.create(model="shop", messages=[question], stream=True):
+    messages = [ChatCompletionUserMessageParam(role="user", content="How long is the guarantee on a backpack?")]
+    for chunk in openai.chat.completions.create(model="shop", messages=messages, stream=True):
         print(chunk.choices[0].delta.content or "", end="")
         if chunk.choices[0].finish_reason:
-            citation = chunk.model_extra["mmsdk"]["citations"][0]
+            citation = (chunk.model_extra or {})["mmsdk"]["citations"][0]
             print(f"\n  {citation['source']}, {citation['locator']}: {citation['quote']!r}")
