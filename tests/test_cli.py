@@ -81,6 +81,13 @@ def test_add_reports_what_it_did_and_is_idempotent(run: Run, tmp_path: Path) -> 
     assert "2 unchanged" in second.out
 
 
+def test_add_says_when_there_is_nothing_to_read(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "sources" / ".hidden").mkdir(parents=True)
+    ran = run("add", tmp_path / "c", tmp_path / "sources")
+    assert ran.code == 0
+    assert "nothing there to read" in ran.err
+
+
 def test_add_goes_on_and_lists_every_failure_with_exit_code_3(run: Run, tmp_path: Path) -> None:
     sources = tmp_path / "sources"
     sources.mkdir()

@@ -27,6 +27,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from benchmarks.answerability import data
 from benchmarks.answerability.fit import ENCODER, Remembering
+from benchmarks.cross import made
 from benchmarks.cross import pairs as material
 from benchmarks.cross.pairs import Pair
 from mmsdk import encoders, weights
@@ -141,6 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--dstc9", type=int, default=4000, help="questions of DSTC9")
+    parser.add_argument("--made", type=int, default=0, help="questions put together from attributes.txt")
     parser.add_argument("--invented", type=Path, nargs="*", default=[], help="files of invented places")
     parser.add_argument("--start", type=Path, help="adapters to go on from")
     parser.add_argument("--epochs", type=float, default=2)
@@ -157,6 +159,9 @@ def main() -> None:
     encoder = Remembering(encoders.shared(ENCODER, Settings.load()))
     pairs = list(material.dstc9(encoder, questions=arguments.dstc9, negatives=4)) if arguments.dstc9 else []
     print("dstc9", material.counted(pairs), flush=True)
+    if arguments.made:
+        pairs += list(made.pairs(arguments.made))
+        print("with made", material.counted(pairs), flush=True)
     for file in arguments.invented:
         cases = data.invented(encoder, file, keep=lambda place: place % HELD != 0)
         more = list(material.invented(cases, encoder, negatives=6, alone=arguments.alone))

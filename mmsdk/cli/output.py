@@ -108,6 +108,8 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 def report_lines(report: "AddReport") -> None:
     """Print what an ``add`` did; its failures go to standard error."""
     say(f"{report.documents} documents, {report.chunks} chunks added, {report.skipped} unchanged")
+    if not (report.documents or report.skipped or report.failed):
+        warn("nothing there to read: the folder is empty, or all that it holds is hidden or ignored")
     if report.truncated:
         say(f"{report.truncated} inputs were longer than their encoder takes and were cut")
     if report.masked:
