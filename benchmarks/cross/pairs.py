@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.answerability.data import SHARED, Case
 from mmsdk import answerability
+from mmsdk.answerability import Sentence
 from mmsdk.lexicon import is_cjk
 from mmsdk.protocols import Encoder
 
 SAME, OTHER = 0.82, 0.62
 """Cosines of titles: from ``SAME`` on they ask the same, below ``OTHER`` something else; between, nobody knows."""
+
+ALONE = 0.4
 
 
 @dataclass(frozen=True)
@@ -66,28 +68,31 @@ def dstc9(encoder: Encoder, *, questions: int, negatives: int, seed: int = 1) ->
                 yield Pair(title, f"{context}: {body}" if context else body, bool(place == one))
 
 
-def invented(cases: Iterable[Case], encoder: Encoder, *, negatives: int, alone: bool = False) -> Iterator[Pair]:
+def invented(cases: Iterable[Case], encoder: Encoder, *, negatives: int, seed: int = 1) -> Iterator[Pair]:
     """Give pairs of invented places: for each question what answers, and the nearest sentences that do not.
 
-    ``alone`` leaves out the sentence before each.
+    For a share of ``ALONE`` of the questions the sentence before is left out.
     """
+    generator = np.random.default_rng(seed)
     for case in cases:
         if is_cjk(case.question):
             continue
-        left = negatives
-        for one in answerability.rank(case.question, case.hits, encoder=encoder, scorer=NoScorer()):
-            answers = bool(case.gold) and bool(re.search(case.gold, one.sentence.text))
+        left, alone = negatives, generator.random() < ALONE
+        for sentence in nearest(case, encoder):
+            answers = bool(case.gold) and bool(re.search(case.gold, sentence.text))
             if answers or left > 0:
                 left -= not answers
-                yield Pair(case.question, one.sentence.statement if alone else one.sentence.passage, answers)
+                yield Pair(case.question, sentence.statement if alone else sentence.passage, answers)
 
 
-class NoScorer:
-    """Score nothing: which sentences are near is known without it."""
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        """Give zeros."""
-        return np.zeros(len(pairs), np.float32)
+def nearest(case: Case, encoder: Encoder) -> list[Sentence]:
+    """Give the sentences that are looked at closely for a question, nearest first."""
+    pool = answerability.split(case.hits)
+    asked = encoder.encode([case.question])[0]
+    near = np.maximum(
+        encoder.encode([s.text for s in pool]) @ asked, encoder.encode([s.statement for s in pool]) @ asked
+    )
+    return [pool[place] for place in np.argsort(-near, kind="stable")[: answerability.CLOSEST]]
 
 
 def counted(pairs: Sequence[Pair]) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 r"""Train the bundled cross-encoder: low-rank adapters on all-MiniLM-L6-v2 that tell whether a sentence answers.
 
-    python -m benchmarks.cross.train --out first --dstc9 4000 --epochs 1.5
-    python -m benchmarks.cross.train --start first --out alone --dstc9 500 --epochs 3 --rate 4e-4 --alone \
-        --invented benchmarks/answerability/invented-2.md benchmarks/answerability/invented-3.md
-    python -m benchmarks.cross.train --start first --out after --dstc9 1000 --epochs 3 --rate 4e-4 \
-        --invented benchmarks/answerability/invented-2.md benchmarks/answerability/invented-3.md
-    python -m benchmarks.cross.train --average alone after --out mmsdk/encoders/cross.safetensors
+    I=benchmarks/answerability/invented
+    python -m benchmarks.cross.train --out first --dstc9 4000 --made 4000 --epochs 1.5
+    python -m benchmarks.cross.train --start first --out one --dstc9 500 --made 500 --epochs 2 --rate 4e-4 \
+        --invented $I-2.md $I-3.md $I-4.md $I-5.md $I-6.md
+    ... the same with --seed 2 --out other
+    python -m benchmarks.cross.train --average one other --out mmsdk/encoders/cross.safetensors
 
-First DSTC9 alone; then the invented places with a little of it, once without and once with the sentence before; then
-the average of the two. Three quarters of an hour on one free core; the seeds are fixed.
+First what is plenty: DSTC9 and questions put together from a list; then the invented places with a little of both, with
+two seeds; then the average of the two. An hour and a half on one free core; the seeds are fixed.
 """
 
 import argparse
@@ -76,16 +76,18 @@ def changes(model: nn.Module) -> dict[str, torch.Tensor]:
     return found
 
 
-def averaged(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Average what two trainings changed (model soups, Wortsman et al. 2022); adapters stand side by side."""
-    mean = {name: (value.float() + other[name].float()) / 2 for name, value in one.items()}
-    beside = {name: torch.cat([value, other[name]]) for name, value in one.items() if name.endswith(".A")}
-    halves = {
-        name: torch.cat([value.float(), other[name].float()], 1) / 2
-        for name, value in one.items()
-        if name.endswith(".B")
-    }
-    return {name: value.half().contiguous() for name, value in {**mean, **beside, **halves}.items()}
+def averaged(files: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Average what several trainings changed (model soups, Wortsman et al. 2022); adapters stand side by side."""
+    found = {}
+    for name in files[0]:
+        values = [file[name].float() for file in files]
+        if name.endswith(".A"):
+            found[name] = torch.cat(values)
+        elif name.endswith(".B"):
+            found[name] = torch.cat(values, 1) / len(files)
+        else:
+            found[name] = torch.stack(values).mean(0)
+    return {name: value.half().contiguous() for name, value in found.items()}
 
 
 def resume(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
@@ -147,24 +149,23 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="adapters to go on from")
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--rate", type=float, default=5e-4)
-    parser.add_argument("--alone", action="store_true", help="sentences without the one before them")
-    parser.add_argument("--average", type=Path, nargs=2, help="do not train: average these two")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--average", type=Path, nargs="+", help="do not train: average these")
     arguments = parser.parse_args()
     if arguments.average:
-        one, other = (load_file(file) for file in arguments.average)
-        save_file(averaged(one, other), arguments.out, NOTE)
+        save_file(averaged([load_file(file) for file in arguments.average]), arguments.out, NOTE)
         return
-    random.seed(1)
-    torch.manual_seed(1)
+    random.seed(arguments.seed)
+    torch.manual_seed(arguments.seed)
     encoder = Remembering(encoders.shared(ENCODER, Settings.load()))
     pairs = list(material.dstc9(encoder, questions=arguments.dstc9, negatives=4)) if arguments.dstc9 else []
     print("dstc9", material.counted(pairs), flush=True)
     if arguments.made:
-        pairs += list(made.pairs(arguments.made))
+        pairs += list(made.pairs(arguments.made, arguments.seed))
         print("with made", material.counted(pairs), flush=True)
     for file in arguments.invented:
         cases = data.invented(encoder, file, keep=lambda place: place % HELD != 0)
-        more = list(material.invented(cases, encoder, negatives=6, alone=arguments.alone))
+        more = list(material.invented(cases, encoder, negatives=4, seed=arguments.seed))
         print(file, material.counted(more), flush=True)
         pairs += more
     folder = weights.resolve(ENCODER.partition(":")[2], settings=Settings.load())
