@@ -97,6 +97,10 @@ class Histories:
         """Give the items of a row, oldest first."""
         return self.items[self.starts[number] : self.starts[number + 1]]
 
+    def with_nobody(self) -> "Histories":
+        """Give them with one more, which is empty."""
+        return Histories(np.append(self.starts, self.starts[-1]), self.items, self.weights, self.times, self.width)
+
     def take(self, rows: Sequence[int] | Numbers) -> "Histories":
         """Give some rows, in the order asked."""
         chosen = np.asarray(rows, np.int64)

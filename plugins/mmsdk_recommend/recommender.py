@@ -88,18 +88,14 @@ class Recommender:
     ) -> pd.DataFrame:
         """Give at most ``k`` items for each user, best first: a frame of user, item, score, rank (from 1).
 
-        ``where`` filters by metadata exactly: with k matching items that the user has not seen, k come back. Raises
-        ``InputError`` for users without interactions (see ``for_history`` and ``for_taste``), ``ValueError`` for k.
+        ``where`` filters by metadata exactly: with k matching items that the user has not seen, k come back. Users
+        without interactions get what is popular; more is known of them by ``for_history`` and ``for_taste``. Raises
+        ``ValueError`` for k.
         """
         names = [users] if isinstance(users, str) else list(users)
         places = self.data.users.get_indexer(pd.Index(names)) if names else np.zeros(0, np.int64)
-        unknown = [name for name, place in zip(names, places.tolist(), strict=True) if place < 0]
-        if unknown:
-            raise InputError(
-                f"{len(unknown)} users have no interactions: {_some(unknown)}; for new users there are "
-                "for_history(items) and for_taste(text or picture)"
-            )
-        served = self._served(self.data.histories.take(places), k, exclude_seen, where=where, serving=serving)
+        histories = self.data.histories.with_nobody().take(np.where(places < 0, len(self.data.users), places))
+        served = self._served(histories, k, exclude_seen, where=where, serving=serving)
         return self._frame(served, names)
 
     def for_history(
@@ -158,8 +154,12 @@ class Recommender:
         return self._listed(order, scores[order])
 
     def scores(self, histories: Histories) -> Floats:
-        """Score all items for histories; float32 ``[len(histories), items]``."""
+        """Score all items for histories; float32 ``[len(histories), items]``.
+
+        Where the model has no order for an empty history, items are scored by how many took them, the most as 1.
+        """
         known = self.model.score(histories.clipped(self.width))
+        known[self._unordered(histories, known)] = self._popular
         more = histories.width - self.width
         if not more:
             return known
@@ -172,6 +172,8 @@ class Recommender:
             return Contributions(
                 np.zeros(len(history.items)), {"not yet fitted": float(self.scores(history)[0, place])}
             )
+        if self._unordered(history, self.model.score(history.clipped(self.width))).any():
+            return Contributions(np.zeros(0), {"popularity": float(self._popular[place])})
         known = history.items < self.width
         told = self.model.contributions(history.clipped(self.width), towards(place, self.width))
         each = np.zeros(len(known))
@@ -181,6 +183,17 @@ class Recommender:
             parts[label] = np.zeros(len(known))
             parts[label][known] = values
         return Contributions(each, told.rest, parts)
+
+    @property
+    def _popular(self) -> Floats:
+        """How many took each item that the model knows, divided by the most; float32 ``[width]``."""
+        counts = np.bincount(self.data.histories.items, minlength=self.width)[: self.width].astype(np.float32)
+        return np.asarray(counts / max(counts.max(initial=0), 1), np.float32)
+
+    @staticmethod
+    def _unordered(histories: Histories, scores: Floats) -> Mask:
+        """Tell which histories are empty and leave the model without an order."""
+        return np.asarray((histories.lengths == 0) & (scores.max(axis=1, initial=0) == scores.min(axis=1, initial=0)))
 
     def history(self, items: Sequence[Hashable]) -> Histories:
         """Make a history of items, oldest first. Raises ``InputError`` for unknown ones."""
