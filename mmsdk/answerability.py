@@ -53,9 +53,7 @@ LETTERS = 0.8
 """How near a pair of CJK characters is to a text that has both of them, but not side by side."""
 VETOES = ("kind_missing", "missing_specific", "denied")
 """Features that rule a sentence out: no price where one was asked for, another day or colour, an English sentence that
-the cross-encoder holds for no answer (``DENIED``), however near its words are."""
-DENIED = -1.0
-"""Below this score the cross-encoder says that a sentence does not answer, whatever else speaks for it."""
+the cross-encoder holds for no answer rather than for one, however near its words are."""
 CLOSEST = 12
 """How many of the sentences nearest to the question are looked at closely."""
 
@@ -219,7 +217,7 @@ class _Close:
                 sentence,
                 {
                     "cross": float(self.cross[position]),
-                    "denied": float(self.cross[position] < DENIED),
+                    "denied": float(self.cross[position] < 0),
                     "context_cosine": float(self.context[position]),
                     "bare_cosine": float(self.bare[position]),
                     "above": float(nearest[position] - rivals.mean()) if len(rivals) else 0.0,

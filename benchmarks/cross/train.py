@@ -1,14 +1,15 @@
-r"""Train the bundled cross-encoder: low-rank adapters on all-MiniLM-L6-v2 that tell whether a sentence answers.
+r"""Train a successor of the bundled cross-encoder: low-rank adapters on all-MiniLM-L6-v2.
 
     I=benchmarks/answerability/invented
     python -m benchmarks.cross.train --out first --dstc9 4000 --made 4000 --epochs 1.5
-    python -m benchmarks.cross.train --start first --out one --dstc9 500 --made 500 --epochs 2 --rate 4e-4 \
+    python -m benchmarks.cross.train --start first --out one --dstc9 300 --made 500 --epochs 1.5 --rate 4e-4 \
         --invented $I-2.md $I-3.md $I-4.md $I-5.md $I-6.md
     ... the same with --seed 2 --out other
     python -m benchmarks.cross.train --average one other --out mmsdk/encoders/cross.safetensors
 
 First what is plenty: DSTC9 and questions put together from a list; then the invented places with a little of both, with
-two seeds; then the average of the two. An hour and a half on one free core; the seeds are fixed.
+two seeds; then the average of the two. The model tells whether a sentence answers. An hour on one free core; the seeds
+are fixed.
 """
 
 import argparse
