@@ -196,7 +196,10 @@ def test_plugins_are_listed_with_the_reason_of_those_that_fail(
 def test_a_plugin_cannot_take_a_command_of_the_core(
     offer: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    offer("acme", "mmsdk.plugins", "search = acme_search:Search\nserve = acme_search:Search", acme_search="1 / 0")
+    names = ("search", "serve", "config")  # the last is kept for a command to come
+    offer("acme", "mmsdk.plugins", "\n".join(f"{name} = acme:Acme" for name in names), acme="1 / 0")
     assert main(["search", "nowhere", "text"]) == 8
-    assert main(["serve", "anything"]) == 5
+    assert main(["serve", "anything"]) == 2
+    assert "'--data'" in capsys.readouterr().err
+    assert main(["config", "anything"]) == 5
     assert "is a command of mmsdk itself" in capsys.readouterr().err

@@ -18,7 +18,26 @@ from mmsdk.server.work import Work
 T = TypeVar("T")
 _SILENCE = 15.0
 """Seconds after which a comment is sent, so that proxies keep the connection."""
-STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_DATA = {"type": "string", "contentMediaType": "application/json", "contentSchema": {"type": "object"}}
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"enum": ["sources", "token", "citation", "done", "error"]}, "data": _DATA},
+    "required": ["event", "data"],
+    "additionalProperties": False,
+}
+STREAM: dict[int | str, Any] = {200: {"content": {"text/event-stream": {"itemSchema": _EVENT}}}}
+"""What one event of an answer is (``itemSchema`` is OpenAPI 3.2's; readers of 3.1 pass over it)."""
+CHUNKS: dict[str, Any] = {
+    "text/event-stream": {
+        "itemSchema": {
+            "type": "object",
+            "properties": {"data": {"anyOf": [_DATA, {"const": "[DONE]"}]}},
+            "required": ["data"],
+            "additionalProperties": False,
+        }
+    }
+}
+"""What one event of OpenAI's format is: a chunk or an error, and at the end a word."""
 
 
 def event(kind: str, shape: Any) -> bytes:

@@ -29,7 +29,7 @@ from mmsdk.server.work import Work, state_of
 from mmsdk.types import Answer, Audio, Content, Image, Message, Transcript, Vectors, modality_of
 from mmsdk.weights import model_name
 
-_CHAT: dict[int | str, Any] = {200: {"model": shapes.Completion, "content": {"text/event-stream": {}}}}
+_CHAT: dict[int | str, Any] = {200: {"model": shapes.Completion, "content": events.CHUNKS}}
 _WRITTEN: dict[int | str, Any] = {
     200: {"content": {"application/json": {"schema": {"type": "object"}}, "text/plain": {"schema": {"type": "string"}}}}
 }

@@ -1,14 +1,19 @@
 """Run the server: where it listens, when it may, and how it ends.
 
 Without any key it listens on loopback only. On SIGTERM it takes no more requests, sends away those that
-wait, finishes those that run, and stops those that take longer than a minute.
+wait, finishes those that run, stops those that take longer than a minute, and closes the data folder.
 """
 
 import asyncio
 import ipaddress
 import logging
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -21,6 +26,10 @@ from mmsdk.settings import Settings
 _GRACE = 60
 _LONG = 32 << 10
 """Bytes that the headers of a request may have."""
+
+
+class _TerminatedError(SystemExit):
+    """SIGTERM came, or uvicorn gives on the one that ended it."""
 
 
 class _Server(uvicorn.Server):
@@ -42,7 +51,7 @@ def serve(
 
     Raises ``SettingsError`` for an address beyond this machine while there is no key.
     """
-    with Service(data, settings) as service:
+    with _until_terminated(), Service(data, settings) as service:
         check(service, host)
         logs.install()
         config = uvicorn.Config(
@@ -61,6 +70,29 @@ def serve(
         open_to = "everybody on this machine: no key was ever made" if not service.keys.any() else "holders of a key"
         logs.tell(logging.INFO, "serving", address=f"http://{host}:{port}", open_to=open_to)
         _Server(config, service).run()
+
+
+@contextmanager
+def _until_terminated() -> Iterator[None]:
+    """Leave the block on SIGTERM in good order.
+
+    uvicorn raises the signal again once it has shut down; by default that kills the process before the service
+    is closed, with a status that says failure.
+    """
+
+    def leave(*_: Any) -> None:
+        raise _TerminatedError(0)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread only
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    except _TerminatedError:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def check(service: Service, host: str) -> None:

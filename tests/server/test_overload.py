@@ -259,7 +259,8 @@ def test_a_terminated_server_finishes_what_runs(tmp_path: Any, bundled: Runtime)
         connection = _send(server, "/collections/shop/ask", ASK)
         time.sleep(0.3)
         process.send_signal(signal.SIGTERM)
-        answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+        with connection:
+            answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
         assert b" 200 OK" in answer
         assert b"six in the morning" in answer
         _, told = process.communicate(timeout=60)
