@@ -22,7 +22,7 @@ from mmsdk_graph.schema import Schema
 from mmsdk_graph.statements import Name, Reading, Statement
 from mmsdk_graph.values import amount, iso_date
 
-VERSION = "1"
+VERSION = "2"
 _SIZE = 2000
 _MANY = 8  # names of a sentence; above it, co-occurrence says nothing
 _IS_CJK = re.compile(f"[{CJK}]")
@@ -30,6 +30,16 @@ _PIECE = re.compile(rf"[{CJK}]|[^\W_]+(?:['’.&-][^\W_]+)*\.?|\S")
 _GENERIC = frozenset(
     re.findall(r"\S+", "board committee council parliament government company group house court state")
 )
+_COMPANY = frozenset(
+    re.findall(
+        r"\S+",
+        "agency airlines airways association bank brands capital chemicals company corp corporation electronics energy "
+        "enterprises foods foundation gmbh group holdings inc industries institute insurance laboratories labs limited "
+        "llc llp ltd materials media motors networks partners pharma pharmaceuticals plc press railways records "
+        "robotics semiconductor software solutions steel studios systems technologies university ventures works",
+    )
+)
+"""Last words of names that are not people, whatever the parser takes them for."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,7 @@ class Extractor:
             found.append(Name(mention.start, mention.stop, mention.key, known, "gazetteer", 1.0))
         taken = [(name.start, name.stop) for name in found]
         for ent in doc.ents:
-            kind = self.schema.spacy.get(ent.label_)
+            kind = self.schema.spacy.get(_label(ent))
             start, stop = _trimmed(text, ent.start_char, ent.end_char)
             if kind is None or start >= stop or any(start < b and a < stop for a, b in taken):
                 continue
@@ -193,6 +203,13 @@ class Extractor:
             for head, tail in combinations(distinct, 2):
                 statements.append(Statement(head, "co_occurs", tail, "cooccurrence", "sentence", 0.3))
         return Reading(reading.names, tuple(dict.fromkeys(statements)), tuple(unknown))
+
+
+def _label(ent: Any) -> str:
+    """Give spaCy's label, ``ORG`` for a "person" whose last word is one of companies."""
+    words = ent.text.casefold().rstrip(".").split()
+    is_company = ent.label_ == "PERSON" and len(words) > 1 and words[-1] in _COMPANY
+    return "ORG" if is_company else str(ent.label_)
 
 
 def _trimmed(text: str, start: int, stop: int) -> tuple[int, int]:

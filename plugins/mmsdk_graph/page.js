@@ -73,7 +73,7 @@ function sift() {
 }
 
 function step() {
-  const size = 60, grid = new Map();
+  const wide = shownNodes.length < 1500, size = wide ? 160 : 60, strength = wide ? 300 : 32, grid = new Map();
   for (const node of shownNodes) {
     const key = Math.floor(node.x / size) + ":" + Math.floor(node.y / size);
     if (!grid.has(key)) grid.set(key, []);
@@ -86,8 +86,8 @@ function step() {
       for (let n = 0; cell && n < Math.min(cell.length, 40); n++) {
         const other = cell[n], x = node.x - other.x, y = node.y - other.y, far = x * x + y * y;
         if (other === node || far > size * size) continue;
-        const push = 260 / (far + 30);
-        node.dx += x * push / 8 + (far ? 0 : Math.random() - .5); node.dy += y * push / 8 + (far ? 0 : Math.random() - .5);
+        const push = strength / (far + 30);
+        node.dx += x * push + (far ? 0 : Math.random() - .5); node.dy += y * push + (far ? 0 : Math.random() - .5);
       }
     }
     node.dx -= node.x * .002; node.dy -= node.y * .002;
@@ -105,7 +105,8 @@ function step() {
   heat *= .985;
 }
 
-const radius = node => 4 + Math.min(10, Math.sqrt(node.degree) * 1.6);
+const radius = node => (4 + Math.min(10, Math.sqrt(node.degree) * 1.6)) / Math.sqrt(Math.min(1, view.scale));
+const said = edge => `${edge.a.name} — ${edge.relation.replaceAll("_", " ")} — ${edge.b.name}`;
 
 function draw() {
   const ratio = devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
@@ -129,16 +130,34 @@ function draw() {
     pen.fillStyle = colour(node.type); pen.beginPath(); pen.arc(node.x, node.y, radius(node), 0, 7); pen.fill();
     if (node === chosen) { pen.lineWidth = 2 / view.scale; pen.strokeStyle = ink; pen.stroke(); }
   }
-  const few = shownNodes.length < 120, shown = few ? shownNodes : [...shownNodes].sort((a, b) => b.degree - a.degree).slice(0, 40 + 160 * Math.min(1, view.scale / 2));
-  pen.font = `${12 / Math.max(view.scale, .35)}px system-ui,sans-serif`; pen.textAlign = "center"; pen.lineJoin = "round";
-  pen.strokeStyle = paper; pen.lineWidth = 3 / Math.max(view.scale, .35); pen.fillStyle = ink;
-  for (const node of shown) {
-    const name = node.name.length > 28 ? node.name.slice(0, 27) + "…" : node.name, y = node.y - radius(node) - 4;
-    pen.strokeText(name, node.x, y); pen.fillText(name, node.x, y);
+  label(shownNodes.length < 120, {ink, paper, edge});
+}
+
+// Names of what has most edges first; a text that would lie on another is left out until one zooms in.
+function label(few, {ink, paper, edge}) {
+  const taken = [], count = few ? shownNodes.length : 60 + 240 * Math.min(1, view.scale / 2);
+  const named = [...shownNodes].sort((a, b) => (b === chosen) - (a === chosen) || b.degree - a.degree).slice(0, count);
+  pen.textAlign = "center"; pen.lineJoin = "round"; pen.strokeStyle = paper;
+  const write = (text, x, y, pixels, tone) => {
+    const size = pixels / Math.max(view.scale, .15);
+    pen.font = `${size}px system-ui,sans-serif`;
+    const half = pen.measureText(text).width / 2 + size / 4;
+    const box = [x - half, y - size, x + half, y + size / 4];
+    if (taken.some(t => box[0] < t[2] && t[0] < box[2] && box[1] < t[3] && t[1] < box[3])) return;
+    taken.push(box);
+    pen.lineWidth = size / 4; pen.fillStyle = tone; pen.strokeText(text, x, y); pen.fillText(text, x, y);
+  };
+  for (const node of named) {
+    const name = node.name.length > 28 ? node.name.slice(0, 27) + "…" : node.name;
+    write(name, node.x, node.y - radius(node) - 4, 12, ink);
   }
-  if (few && view.scale > .7) {
-    pen.fillStyle = theme("--soft"); pen.font = `${10 / view.scale}px system-ui,sans-serif`;
-    for (const e of shownEdges) pen.fillText(e.relation, (e.a.x + e.b.x) / 2, (e.a.y + e.b.y) / 2);
+  if (!few || view.scale < .7) return;
+  const soft = theme("--soft");
+  for (const e of shownEdges) {
+    const x = e.b.x - e.a.x, y = e.b.y - e.a.y, far = Math.hypot(x, y) || 1, end = radius(e.b) + 1;
+    pen.save(); pen.translate(e.b.x - x / far * end, e.b.y - y / far * end); pen.rotate(Math.atan2(y, x));
+    pen.fillStyle = edge; pen.beginPath(); pen.moveTo(0, 0); pen.lineTo(-6, 3); pen.lineTo(-6, -3); pen.fill(); pen.restore();
+    write(e.relation.replaceAll("_", " "), (e.a.x + e.b.x) / 2, (e.a.y + e.b.y) / 2, 10, soft);
   }
 }
 
@@ -155,7 +174,7 @@ function fit() {
     left = Math.min(left, node.x); right = Math.max(right, node.x); top = Math.min(top, node.y); bottom = Math.max(bottom, node.y);
   }
   if (!shownNodes.length) return;
-  view.scale = Math.min(2, .88 * Math.min(canvas.clientWidth / (right - left + 80), canvas.clientHeight / (bottom - top + 80)));
+  view.scale = Math.min(1.6, .92 * Math.min(canvas.clientWidth / (right - left + 80), canvas.clientHeight / (bottom - top + 80)));
   view.x = -(left + right) / 2 * view.scale; view.y = -(top + bottom) / 2 * view.scale;
 }
 
@@ -223,7 +242,7 @@ function showNode(node) {
   const list = element("ul");
   for (const edge of node.near.slice(0, 200)) {
     const item = element("li");
-    item.append(button(`${edge.a.name} — ${edge.relation} — ${edge.b.name}`, () => show(edge)), element("div", `confidence ${edge.confidence.toFixed(2)}`, {className: "soft"}));
+    item.append(button(said(edge), () => show(edge)), element("div", `confidence ${edge.confidence.toFixed(2)}`, {className: "soft"}));
     list.append(item);
   }
   const other = element("input", undefined, {placeholder: "name of the same entity", ariaLabel: "name of the same entity"});
@@ -237,7 +256,7 @@ function showNode(node) {
 }
 
 async function showEdge(edge) {
-  side.replaceChildren(element("h2", `${edge.a.name} — ${edge.relation} — ${edge.b.name}`));
+  side.replaceChildren(element("h2", said(edge)));
   try {
     const triple = await ask("/triple?id=" + encodeURIComponent(edge.id));
     const ends = element("div", undefined, {className: "row"}), acts = element("div", undefined, {className: "row"});

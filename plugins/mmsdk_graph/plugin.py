@@ -227,7 +227,10 @@ def train(
     from mmsdk.settings import Settings
     from mmsdk_graph.training import plan_for, train_files
 
-    return train_files(train, dev, out, plan=plan_for(epochs, seed), settings=Settings.load())
+    def tell(said: str) -> None:
+        typer.echo(said, err=True)
+
+    return train_files(train, dev, out, plan=plan_for(epochs, seed), settings=Settings.load(), progress=tell)
 
 
 def evaluate(

@@ -7,7 +7,7 @@ sentences that were not trained on. The rest of the plan is fixed and was found 
 import logging
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,10 +52,12 @@ def train(
     *,
     plan: Plan = Plan(),
     settings: Settings | None = None,
+    progress: Callable[[str], None] = _LOG.info,
 ) -> tuple[Tagger, dict[str, Any]]:
     """Train on sentences and choose on ``dev``, or without it on held-out folds of the sentences.
 
-    Gives the tagger and what there is to know about its training: the plan and the figures where it chose.
+    Gives the tagger and what there is to know about its training: the plan and the figures where it chose; ``progress``
+    is told of every epoch.
     Raises ``InputError`` when there are no entities.
     """
     settings = settings or Settings.load()
@@ -63,27 +65,37 @@ def train(
     labels = Labels.of(flat, _signals(flat, settings))
     held: list[tuple[Tagger, Sequence[Sentence]]] = []
     tagger = None
+
+    def fitted(some: Sequence[Sentence], about: str) -> Tagger:
+        return fit(some, labels, plan=plan, settings=settings, progress=lambda said: progress(f"{about}, {said}"))
+
     if dev is not None:
-        tagger = fit(flat, labels, plan=plan, settings=settings)
+        tagger = fitted(flat, "all sentences")
         held = [(tagger, dev)]
     elif len(flat) >= 2 * plan.folds:
         order = np.random.default_rng(plan.seed).permutation(len(flat))
-        for part in np.array_split(order, plan.folds):
+        for number, part in enumerate(np.array_split(order, plan.folds), 1):
             kept = set(part.tolist())
             rest = [s for n, s in enumerate(flat) if n not in kept]
-            fold = fit(rest, labels, plan=plan, settings=settings)
-            held.append((fold, [sentences[n] for n in part]))
+            held.append((fitted(rest, f"fold {number} of {plan.folds}"), [sentences[n] for n in part]))
     about: dict[str, Any] = {"plan": asdict(plan), "sentences": len(flat), "overlapping_left_out": left_out}
     if held:
         labels, figures = _chosen(labels, held)
         about["chosen_on"] = f"{len(dev)} sentences kept for it" if dev is not None else f"{plan.folds} held-out folds"
         about["held_out"] = figures
-    tagger = tagger or fit(flat, labels, plan=plan, settings=settings)
+    tagger = tagger or fitted(flat, "all sentences")
     tagger.reading.labels = labels
     return tagger, about
 
 
-def fit(sentences: Sequence[Sentence], labels: Labels, *, plan: Plan, settings: Settings) -> Tagger:
+def fit(
+    sentences: Sequence[Sentence],
+    labels: Labels,
+    *,
+    plan: Plan,
+    settings: Settings,
+    progress: Callable[[str], None] = _LOG.info,
+) -> Tagger:
     """Train one tagger, with nothing held out."""
     torch.manual_seed(plan.seed)
     reading = Reading(labels, Lexicon.of(sentences), settings)
@@ -100,7 +112,7 @@ def fit(sentences: Sequence[Sentence], labels: Labels, *, plan: Plan, settings: 
                 group["lr"] = rate * min((step + 1) / (0.1 * total), 1.0) * (1 - step / total)
             lost += _step(network, optimizer, lesson)
             step += 1
-        _LOG.info("epoch %d of %d: loss %.3f, %.0f s", epoch + 1, plan.epochs, lost, time.monotonic() - begun)
+        progress(f"epoch {epoch + 1} of {plan.epochs}: loss {lost:.3f}, {time.monotonic() - begun:.0f} s")
     return Tagger(network, reading)
 
 
