@@ -49,8 +49,8 @@ def corpus(seed: int = 0) -> tuple[dict[str, str], list[tuple[str, str, str]]]:
         documents[f"a{number}"], documents[f"b{number}"] = first, second
         documents[f"c{number}"] = NOISE.format(p=f"{faker.first_name()} {faker.unique.last_name()}", x=city)
         if number < 30:
-            sentences = (text.partition(". ")[0].rstrip(".") + "." for text in (first, second))
-            questions.append((asked.format(p=person), *sentences))
+            one, two = (text.partition(". ")[0].rstrip(".") + "." for text in (first, second))
+            questions.append((asked.format(p=person), one, two))
     return documents, questions
 
 
