@@ -244,7 +244,7 @@ def test_a_user_is_forgotten(tmp_path: Path) -> None:
     made = Recommender("item_knn").fit(interactions, catalogue)
     assert erase(made, "u1")
     with pytest.raises(InputError, match="'u1'"):
-        made.recommend(["u1"])
+        made.history_of("u1")
     others = interactions[interactions["user"] != "u1"]
     again = Recommender("item_knn").fit(others, catalogue)
     pd.testing.assert_frame_equal(made.recommend(["u2"], k=5), again.recommend(["u2"], k=5), rtol=1e-4)

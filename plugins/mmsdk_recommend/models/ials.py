@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dposv
+from threadpoolctl import threadpool_limits
 
 from mmsdk.errors import MissingDependencyError
 from mmsdk_recommend.interactions import Floats, Histories
@@ -41,16 +42,17 @@ class IALS:
             from implicit.cpu.als import AlternatingLeastSquares
         except ModuleNotFoundError as error:
             raise MissingDependencyError("implicit", "recommend") from error
-        model = AlternatingLeastSquares(
-            factors=self.factors,
-            regularization=self.l2,
-            alpha=self.alpha,
-            iterations=self.iterations,
-            random_state=corpus.seed,
-        )
         confidence = corpus.histories.matrix.copy()
         confidence.data = confidence.data + np.float32(1 / self.alpha)  # implicit has alpha w, the paper 1 + alpha w
-        model.fit(confidence, show_progress=False)
+        with threadpool_limits(1, "blas"):  # implicit has threads of its own
+            model = AlternatingLeastSquares(
+                factors=self.factors,
+                regularization=self.l2,
+                alpha=self.alpha,
+                iterations=self.iterations,
+                random_state=corpus.seed,
+            )
+            model.fit(confidence, show_progress=False)
         self._learned(np.asarray(model.item_factors, np.float32))
 
     def score(self, histories: Histories) -> Floats:
