@@ -143,7 +143,7 @@ def exposure(weights: Mapping[str, float], indexes: Mapping[str, float], *, tail
     (0.15, -0.9)
     """
     whole = sum(abs(weight) for weight in weights.values())
-    if whole == 0:
+    if whole < 1e-100:
         return 0.0, 0.0
     signed = sorted((math.copysign(1, weight) * indexes.get(t, 0.0), abs(weight)) for t, weight in weights.items())
     mean = sum(value * weight for value, weight in signed) / whole

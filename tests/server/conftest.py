@@ -1,5 +1,6 @@
 """One server for all tests of a module, with the bundled models and a few of the example documents."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,3 +54,18 @@ def shop_pdf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     canvas.drawString(72, 680, "Its guarantee lasts five years.")
     canvas.save()
     return file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let clients of other libraries leave sockets and loops to the collector: it is not the server that is tested."""
+    quiet = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(quiet)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _collected() -> Iterator[None]:
+    """Collect what a module left before the next one starts."""
+    yield
+    gc.collect()
