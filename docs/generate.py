@@ -27,7 +27,7 @@ HOUSE = DOCS.parent / "mmsdk"
 MODULES = (
     *("types", "settings", "errors", "registry", "loaders", "chunking", "encoders", "recognizers", "llms"),
     *("filters", "collection", "rerank", "explain", "assistant", "guard", "heads", "entities", "evaluation"),
-    *("weights", "database", "report", "langchain"),
+    *("weights", "database", "report", "webhook", "langchain"),
     *("langchain.embeddings", "langchain.vectorstore", "langchain.retriever", "langchain.tools"),
     *("runtime", "plugin", "app", "server.app", "server.keys", "server.batching", "testing"),
 )

@@ -4,28 +4,21 @@ Every alert has an id that stays the same when it is sent again, and every sink 
 repeated after a crash can be told from a new alert. When to try again is the dispatcher's business.
 """
 
-import hashlib
-import hmac
 import json
 import os
 import smtplib
 import ssl
 import sys
-import time
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from mmsdk.errors import InputError, MmsdkError
+from mmsdk import webhook
+from mmsdk.errors import MmsdkError
 from mmsdk_finance.alerts import Alert
 
-SIGNATURE = "X-Mmsdk-Signature"
-TOLERANCE = 300
-"""Seconds for which a signature is good."""
 _TAIL = 1 << 20
 
 
@@ -89,9 +82,8 @@ class File:
 class Webhook:
     """Post alerts as JSON to an address of yours.
 
-    ``Idempotency-Key`` is the alert's id. With a secret, ``X-Mmsdk-Signature`` is ``t=<seconds>,v1=<hex>`` where hex
-    is HMAC-SHA256 of ``<seconds>.<body>``; ``verified`` checks it. Redirects are not followed. Raises ``InputError``
-    for what is no http(s) address.
+    ``Idempotency-Key`` is the alert's id; with a secret it is signed (``mmsdk.webhook.verified`` checks it). Redirects
+    are not followed. Raises ``InputError`` for what is no http(s) address.
     """
 
     url: str
@@ -99,8 +91,7 @@ class Webhook:
     seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise InputError(f"a webhook needs an http(s) address, not {self.url!r}")
+        webhook.checked(self.url)
 
     @property
     def name(self) -> str:
@@ -110,40 +101,10 @@ class Webhook:
     def send(self, alert: Alert) -> None:
         """Post it; any answer of 2xx is a delivery. Raises ``DeliveryError``."""
         body = json.dumps(alert.to_json(), ensure_ascii=False).encode("utf-8", "replace")
-        headers = {"Content-Type": "application/json", "Idempotency-Key": alert.id, "User-Agent": "mmsdk-finance"}
-        if self.secret:
-            headers[SIGNATURE] = signature(body, self.secret, at=int(time.time()))
-        request = urllib.request.Request(self.url, body, headers, method="POST")  # noqa: S310  checked above
         try:
-            with urllib.request.build_opener(_Straight).open(request, timeout=self.seconds):
-                return
-        except (OSError, HTTPException, ValueError) as error:
+            webhook.post(self.url, body, key=alert.id, secret=self.secret, seconds=self.seconds)
+        except OSError as error:
             raise DeliveryError(f"{self.url} did not take alert {alert.id}: {error}") from error
-
-
-class _Straight(urllib.request.HTTPRedirectHandler):
-    """Follow no redirect: the alert and its signature are for the address that was given."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-def signature(body: bytes, secret: str, *, at: int) -> str:
-    """Sign a body at a time, in seconds since 1970."""
-    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={at},v1={digest}"
-
-
-def verified(body: bytes, header: str, *, secret: str, now: float | None = None) -> bool:
-    """Tell whether a webhook's signature belongs to the body and is not old; for those who receive one.
-
-    >>> verified(b"{}", signature(b"{}", "secret", at=100), secret="secret", now=110)
-    True
-    """
-    stamp = header.partition(",")[0].removeprefix("t=")
-    if not stamp.isdigit() or abs((time.time() if now is None else now) - int(stamp)) > TOLERANCE:
-        return False
-    return hmac.compare_digest(header, signature(body, secret, at=int(stamp)))
 
 
 @dataclass(frozen=True)

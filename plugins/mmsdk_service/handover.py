@@ -4,24 +4,18 @@ While a thread is in the queue or held by a person the agent says nothing of its
 person gives it back.
 """
 
-import hashlib
-import hmac
 import json
 import threading
 import time
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.client import HTTPException
 from typing import Any
 
+from mmsdk import webhook
 from mmsdk.errors import InputError
 from mmsdk_service.state import Row, State
 
-SIGNATURE = "X-Mmsdk-Signature"
-TOLERANCE = 300
-"""How old a signature may be, in seconds."""
 TRIES = 6
 MINUTES: Mapping[str, float] = {
     "safety": 1,
@@ -48,8 +42,7 @@ class Webhook:
     seconds: float = 5.0
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise InputError(f"a webhook needs an http(s) address, not {self.url!r}")
+        webhook.checked(self.url)
         if not self.secret:
             raise InputError("a webhook needs a secret to sign with")
 
@@ -172,31 +165,6 @@ class Queue:
         return row
 
 
-def signature(body: bytes, secret: str, *, at: int) -> str:
-    """Sign a body at a time, in seconds since 1970."""
-    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={at},v1={digest}"
-
-
-def verified(body: bytes, header: str, *, secret: str, now: float | None = None) -> bool:
-    """Tell whether a webhook's signature belongs to the body and is not old; for those who receive one.
-
-    >>> verified(b"{}", signature(b"{}", "secret", at=100), secret="secret", now=110)
-    True
-    """
-    stamp = header.partition(",")[0].removeprefix("t=")
-    if not stamp.isdigit() or abs((time.time() if now is None else now) - int(stamp)) > TOLERANCE:
-        return False
-    return hmac.compare_digest(header.encode(), signature(body, secret, at=int(stamp)).encode())
-
-
-class _Straight(urllib.request.HTTPRedirectHandler):
-    """Follow no redirect: the packet and its signature are for the address that was given."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 class _nothing:  # noqa: N801  a context manager
     def __enter__(self) -> None: ...
     def __exit__(self, *_: object) -> None: ...
@@ -204,14 +172,12 @@ class _nothing:  # noqa: N801  a context manager
 
 def _posted(hook: Webhook, row: Row) -> bool:
     body = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace")
-    headers = {"Content-Type": "application/json", "Idempotency-Key": f"handover-{row['number']}-{int(row['at'])}"}
-    headers[SIGNATURE] = signature(body, hook.secret, at=int(time.time()))
-    request = urllib.request.Request(hook.url, body, headers, method="POST")  # noqa: S310  checked above
+    key = f"handover-{row['number']}-{int(row['at'])}"
     try:
-        with urllib.request.build_opener(_Straight).open(request, timeout=hook.seconds):
-            return True
-    except (OSError, HTTPException, ValueError):
+        webhook.post(hook.url, body, key=key, secret=hook.secret, seconds=hook.seconds)
+    except OSError:
         return False
+    return True
 
 
 def _shown(row: Row, now: float) -> Row:

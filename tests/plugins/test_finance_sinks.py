@@ -15,10 +15,11 @@ import trustme
 from aiosmtpd.controller import Controller
 
 from mmsdk.errors import InputError
+from mmsdk.webhook import SIGNATURE, signature, verified
 from mmsdk_finance import dispatch
 from mmsdk_finance.alerts import Alert, Reason
 from mmsdk_finance.push import Listener
-from mmsdk_finance.sinks import SIGNATURE, Console, DeliveryError, File, Mail, Webhook, signature, verified
+from mmsdk_finance.sinks import Console, DeliveryError, File, Mail, Webhook
 
 from .test_finance_monitor import monitor, script
 
@@ -82,6 +83,8 @@ def test_an_old_signature_is_not_good() -> None:
     header = signature(b"{}", "secret", at=1000)
     assert verified(b"{}", header, secret="secret", now=1200)
     assert not verified(b"{}", header, secret="secret", now=2000)
+    for odd in ("", "t=", "t=1000,v1=é\udc80", "t=²,v1=0", "t=" + "9" * 5000):
+        assert not verified(b"{}", odd, secret="secret", now=1000)
     assert not verified(b"{}", "nonsense", secret="secret")
 
 

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 
 from mmsdk import Collection, Runtime
 from mmsdk.errors import InputError
+from mmsdk.webhook import SIGNATURE, verified
 from mmsdk_service import Desk, Flow, IntentClassifier, Options, Playbook, Reply, ServiceAgent, Slot, Tool, Webhook
-from mmsdk_service.handover import SIGNATURE, Queue, verified
+from mmsdk_service.handover import Queue
 from mmsdk_service.knowledge import refused
 from mmsdk_service.senses import critical
 from mmsdk_service.state import State
