@@ -20,6 +20,8 @@ from mmsdk.errors import FetchError, InputError, MissingDependencyError, Unsuppo
 Floats = NDArray[np.float32]
 """Float32; what its axes are is said where it is used."""
 Numbers = NDArray[np.int64]
+_SECONDS = 1e11
+"""The year 5138: times beyond it are in milliseconds, microseconds or nanoseconds."""
 COLUMNS = ("user", "item", "time", "weight", "kind")
 _USUAL = {
     "user": ("user_id", "userid", "user id", "customer", "customer_id", "session", "session_id"),
@@ -148,6 +150,8 @@ class Interactions:
         if len(items):
             names = names.append(pd.Index(items).difference(names, sort=False))
         users = pd.Index(pd.unique(checked["user"]))
+        _of_one_kind(users, "user")
+        _of_one_kind(names, "item")
         return cls(users, names, _histories(checked, users, names))
 
     def frame(self) -> pd.DataFrame:
@@ -173,10 +177,17 @@ def check(frame: pd.DataFrame) -> pd.DataFrame:
     if missing:
         there = ", ".join(map(str, frame.columns[:20])) or "none"
         raise InputError(f"interactions need the columns user and item; missing: {', '.join(missing)}; there: {there}")
+    if frame.columns.duplicated().any():
+        doubles = ", ".join(map(str, frame.columns[frame.columns.duplicated()].unique()))
+        raise InputError(f"interactions have columns of one name more than once: {doubles}")
     if frame.empty:
         raise InputError("there are no interactions in the frame (0 rows)")
     for name in ("user", "item"):
         _no_gaps(frame[name], name)
+        if pd.api.types.infer_dtype(frame[name], skipna=False) == "mixed":
+            raise InputError(
+                f"values of {name!r} are numbers or text, not such as {frame[name].iloc[0]!r}: astype(str)"
+            )
     times = _times(frame["time"]) if "time" in frame.columns else np.full(len(frame), np.nan)
     weights = _weights(frame["weight"]) if "weight" in frame.columns else np.ones(len(frame), np.float32)
     return pd.DataFrame(
@@ -244,9 +255,22 @@ def _no_gaps(column: "pd.Series[Any]", name: str) -> None:
         raise InputError(f"{len(gaps)} of {len(column)} values of {name!r} are empty, the first in row {gaps[0]}")
 
 
+def _of_one_kind(names: pd.Index, label: str) -> None:
+    """Refuse text beside numbers: 1 and "1" would be two."""
+    if names.inferred_type in ("mixed", "mixed-integer"):
+        one = next(name for name in names if isinstance(name, str))
+        other = next(name for name in names if not isinstance(name, str))
+        raise InputError(
+            f"{label}s are all numbers or all text, in interactions and catalogue; "
+            f"there are {one!r} and {other}: use astype(str)"
+        )
+
+
 def _times(column: "pd.Series[Any]") -> NDArray[np.float64]:
     if pd.api.types.is_numeric_dtype(column):
         seconds = column.to_numpy(np.float64, na_value=np.nan)
+        while np.isfinite(seconds).all() and seconds.max() > _SECONDS:
+            seconds = seconds / 1000
     else:
         try:
             dates = pd.to_datetime(column, utc=True, format=None if column.dtype.kind == "M" else "ISO8601")
@@ -267,7 +291,7 @@ def _weights(column: "pd.Series[Any]") -> Floats:
     bad = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
     if len(bad):
         raise InputError(
-            f"{len(bad)} weights are not above 0, the first in row {bad[0]}: {column.iloc[bad[0]]!r}; "
+            f"{len(bad)} weights are not above 0, the first in row {bad[0]}: {column.iloc[bad[0]]}; "
             "leave out what a user did not like"
         )
     return np.asarray(weights)

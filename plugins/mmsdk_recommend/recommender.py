@@ -28,7 +28,7 @@ from mmsdk_recommend.ranking import top
 from mmsdk_recommend.saving import Saved
 from mmsdk_recommend.serving import Served, Serving, World
 
-_SCORES = 4_000_000
+_SCORES = 2_000_000
 """Scores held at a time."""
 
 
@@ -79,20 +79,20 @@ class Recommender:
 
     def recommend(
         self,
-        users: Iterable[Hashable],
+        users: Hashable | Iterable[Hashable],
         k: int = 10,
         *,
         exclude_seen: bool = True,
         where: Filter | None = None,
         serving: Serving | None = None,
     ) -> pd.DataFrame:
-        """Give at most ``k`` items for each user, best first: a frame of user, item, score, rank (from 1).
+        """Give at most ``k`` items for a user or each of several, best first: user, item, score, rank (from 1).
 
         ``where`` filters by metadata exactly: with k matching items that the user has not seen, k come back. Users
         without interactions get what is popular; more is known of them by ``for_history`` and ``for_taste``. Raises
         ``ValueError`` for k.
         """
-        names = [users] if isinstance(users, str) else list(users)
+        names = list(users) if isinstance(users, Iterable) and not isinstance(users, str) else [users]
         places = self.data.users.get_indexer(pd.Index(names)) if names else np.zeros(0, np.int64)
         histories = self.data.histories.with_nobody().take(np.where(places < 0, len(self.data.users), places))
         served = self._served(histories, k, exclude_seen, where=where, serving=serving)
@@ -159,7 +159,8 @@ class Recommender:
         Where the model has no order for an empty history, items are scored by how many took them, the most as 1.
         """
         known = self.model.score(histories.clipped(self.width))
-        known[self._unordered(histories, known)] = self._popular
+        if (unordered := self._unordered(histories, known)).any():
+            known[unordered] = self._popular
         more = histories.width - self.width
         if not more:
             return known
@@ -193,7 +194,9 @@ class Recommender:
     @staticmethod
     def _unordered(histories: Histories, scores: Floats) -> Mask:
         """Tell which histories are empty and leave the model without an order."""
-        return np.asarray((histories.lengths == 0) & (scores.max(axis=1, initial=0) == scores.min(axis=1, initial=0)))
+        found = np.asarray(histories.lengths == 0)
+        found[found] = np.ptp(scores[found], axis=1) == 0
+        return found
 
     def history(self, items: Sequence[Hashable]) -> Histories:
         """Make a history of items, oldest first. Raises ``InputError`` for unknown ones."""
@@ -256,21 +259,21 @@ class Recommender:
         return serving.arranged(self._best(histories, serving.pool(k), exclude_seen, allowed), k, world=world)
 
     def _best(self, histories: Histories, k: int, exclude_seen: bool, allowed: Mask | None) -> Served:
-        items, scores = [], []
-        step = max(1, _SCORES // max(histories.width, 1))
-        for start in range(0, len(histories), step):
+        def best(start: int) -> Served:
             part = histories.take(np.arange(start, min(start + step, len(histories))))
-            found = self.scores(part)
+            scores = self.scores(part)
             if exclude_seen:
-                found[part.rows, part.items] = -np.inf
+                scores[part.rows, part.items] = -np.inf
             if allowed is not None:
-                found[:, ~allowed] = -np.inf
-            best = top(found, k)
-            items.append(best)
-            scores.append(np.take_along_axis(found, best, 1))
-        if not items:
+                scores[:, ~allowed] = -np.inf
+            items = top(scores, k)
+            return Served(items, np.take_along_axis(scores, items, 1))
+
+        step = max(1, _SCORES // max(histories.width, 1))
+        served = [best(start) for start in range(0, len(histories), step)]
+        if not served:
             return Served(np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32))
-        return Served(np.concatenate(items), np.concatenate(scores))
+        return Served(np.concatenate([one.items for one in served]), np.concatenate([one.scores for one in served]))
 
     def _frame(self, served: Served, users: Sequence[Any]) -> pd.DataFrame:
         rows, ranks = np.nonzero(np.isfinite(served.scores))

@@ -33,6 +33,8 @@ FRAME = pd.DataFrame({"user": list("aabbcc") * 5, "item": list("vwxyzu") * 5, "t
         (pd.DataFrame({"user": [1], "item": [2], "time": ["soon"]}), "ISO 8601"),
         (pd.DataFrame({"user": [1, 1], "item": [2, 3], "time": [1.0, np.inf]}), "first in row 1"),
         ([("a", "x")], "DataFrame"),
+        (pd.DataFrame({"user": [["a"]], "item": [2]}), "'user' are numbers or text"),
+        (pd.DataFrame([[1, 2, 3]], columns=["user", "item", "user"]), "more than once: user"),
     ],
 )
 def test_what_is_wrong_is_named(frame: Any, said: str) -> None:
@@ -42,9 +44,17 @@ def test_what_is_wrong_is_named(frame: Any, said: str) -> None:
 
 def test_times_are_dates_text_or_seconds() -> None:
     dates = pd.to_datetime(["2025-01-06T08:30:00Z", "2025-01-07"], format="ISO8601", utc=True)
-    for column in (dates, ["2025-01-06T08:30:00Z", "2025-01-07"], [1736152200, 1736208000]):
+    seconds = np.array([1736152200, 1736208000])
+    for column in (dates, ["2025-01-06T08:30:00Z", "2025-01-07"], seconds, seconds * 1000, seconds * 10**9):
         frame = pd.DataFrame({"user": [1, 1], "item": [2, 3], "time": column})
         assert check(frame)["time"].tolist() == [1736152200.0, 1736208000.0]
+
+
+def test_names_are_of_one_kind() -> None:
+    with pytest.raises(InputError, match="users are all numbers or all text"):
+        Interactions.from_frame(pd.DataFrame({"user": [1, "1"], "item": [2, 3]}))
+    with pytest.raises(InputError, match="items are all numbers or all text"):
+        Interactions.from_frame(pd.DataFrame({"user": [1, 2], "item": [2, 3]}), items=["2", "3"])
 
 
 def test_interactions_come_from_files_and_databases(tmp_path: Path) -> None:
@@ -195,5 +205,6 @@ def test_measures_beyond_accuracy_mean_what_they_say() -> None:
 
 
 def test_names_may_be_numbers_or_text() -> None:
-    taken = Interactions.from_frame(pd.DataFrame({"user": [1, "1"], "item": ["x", 2]}))
-    assert taken.users.tolist() == [1, "1"]
+    for users, items in (([1, 2], ["x", "y"]), (["1", "2"], [7, 8])):
+        taken = Interactions.from_frame(pd.DataFrame({"user": users, "item": items}))
+        assert (taken.users.tolist(), taken.items.tolist()) == (users, items)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mmsdk.errors import InputError, PluginNotFoundError
 from mmsdk_recommend.interactions import Histories
+from mmsdk_recommend.models import blending
 from mmsdk_recommend.models.cold import ColdMap
 from mmsdk_recommend.models.ease import EASE
 from mmsdk_recommend.models.ials import IALS
@@ -140,6 +141,9 @@ def test_ials_folds_in_what_implicit_solved() -> None:
     other.item_factors = model.items
     confidence = taken.matrix.copy()
     confidence.data = 1 + 5.0 * confidence.data
+    known = model.score(taken)
+    model.solved.clear()
+    np.testing.assert_array_equal(model.score(taken), known)
     np.testing.assert_allclose(
         model.fold_in(taken), other.recalculate_user(np.arange(len(taken)), confidence), atol=1e-3
     )
@@ -185,6 +189,18 @@ def test_unknown_models_and_parameters_are_named() -> None:
         create("ease", lambda_=3)
     with pytest.raises(InputError, match="catalogue"):
         create("content").fit(Corpus(Histories.of([[0]], width=1)))
+
+
+def test_weights_for_both_questions_lose_nothing_on_what_is_missing() -> None:
+    def reached(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        shares = weights / weights.sum()
+        return np.array([0.1 + 0.4 * shares[1], 0.5 + 0.2 * shares[2] - 0.8 * max(0.0, shares[1] - 0.25)])
+
+    both = np.array(blending.search(reached, 3))
+    best = max(reached(one)[1] for one in np.eye(3))
+    assert reached(both)[1] >= best - 1e-9
+    assert blending.search(lambda weights: reached(weights)[:1], 3)[1] > 0
+    assert blending.search(lambda weights: reached(weights)[:1], 3)[2] == 0
 
 
 def test_histories_keep_order_and_count() -> None:

@@ -14,7 +14,7 @@ from mmsdk.errors import CollectionError, CollectionNotFoundError, CorruptionErr
 from mmsdk.types import Delta, Message, Modality
 from mmsdk_recommend import Recommender, Rules, Serving
 from mmsdk_recommend.changes import add_items, erase, update
-from mmsdk_recommend.evaluation import evaluate
+from mmsdk_recommend.evaluation import GRIDS, evaluate
 from mmsdk_recommend.explain import explain
 from mmsdk_recommend.models.protocol import names
 from mmsdk_recommend.report import write_report
@@ -65,6 +65,14 @@ def test_a_list_has_the_columns_that_are_promised(hybrid: Recommender) -> None:
     assert found["rank"].tolist() == [1, 2, 3, 1, 2, 3]
     assert (found.groupby("user")["score"].diff().dropna() <= 0).all()
     assert {group(item) for item in found[found["user"] == "u1"]["item"]} == {1}
+
+
+def test_one_user_may_be_asked_for_alone() -> None:
+    frame = pd.DataFrame({"user": [1, 1, 2, 2, 3], "item": [5, 6, 5, 6, 5]})
+    made = Recommender("item_knn").fit(frame)
+    for users in (3, np.int64(3), [3], pd.Series([3], index=[9]), np.array([3])):
+        assert made.recommend(users)[["user", "item"]].values.tolist() == [[3, 6]]
+    assert made.recommend(4, k=9)["item"].tolist() == [5, 6]
 
 
 def test_what_was_seen_comes_only_when_asked_for(hybrid: Recommender) -> None:
@@ -294,11 +302,38 @@ def test_an_evaluation_has_baselines_segments_and_a_report(tmp_path: Path) -> No
         evaluate(split(interactions), [], catalogue=catalogue, labels="colour")
 
 
-def test_parts_sum_to_the_score_for_every_user_of_movielens(shared_data: Path) -> None:
+def test_hyper_parameters_are_chosen_inside_the_training() -> None:
+    interactions, _ = world(users=120)
+    parts = split(interactions, "leave_last_out")
+    found = evaluate(parts, ["ease"], k=5, tune=True)
+    inner = parts.tuning
+    assert not set(map(tuple, inner.test[["user", "item", "time"]].values.tolist())) & set(
+        map(tuple, parts.test[["user", "item", "time"]].values.tolist())
+    )
+    reached = {}
+    for params in GRIDS["ease"]:
+        trial = evaluate(inner, [Recommender("ease", **params)], k=5)
+        reached[params["l2"]] = trial.result("ease").figures["NDCG@5"].value
+    assert reached[found.result("ease").params["l2"]] == max(reached.values())
+    chosen = found.result("item_knn").params
+    assert {name: chosen[name] for name in ("neighbours", "shrinkage")} in GRIDS["item_knn"]
+
+
+MIXED = {
+    "ease": {"model": "ease"},
+    "recent": {"model": "ease", "half_life": 10.0},
+    "popularity": {"model": "popularity"},
+}
+
+
+@pytest.mark.parametrize(("model", "params"), [("ease", {}), ("hybrid", {"components": MIXED})])
+def test_parts_sum_to_the_score_for_every_user_of_movielens(
+    model: str, params: dict[str, Any], shared_data: Path
+) -> None:
     from mmsdk_recommend import read_interactions
 
     frame = read_interactions(shared_data / "rec_movielens_latest_small" / "ratings.csv")
-    made = Recommender("ease").fit(split(frame, "random").train)
+    made = Recommender(model, **params).fit(split(frame, "random").train)
     found = made.recommend(made.data.users, k=1)
     assert len(found) == 610
     for user, item, score in zip(found["user"], found["item"], found["score"], strict=True):

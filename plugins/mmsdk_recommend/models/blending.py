@@ -21,7 +21,9 @@ _USERS, _SCORES = 2000, 2e7
 _CANDIDATES, _K = 100, 10
 _STEPS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _GAIN = 1.002
-"""A change of weights must improve by this factor; smaller gains are noise."""
+"""A change must improve by this factor; smaller gains are noise."""
+_STRICT = 50.0
+"""How often what lacks in the second way of holding out counts against a gain in the first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +62,23 @@ def hold_out(of: Histories, how: Holdout, seed: int) -> tuple[Histories, Held]:
 
 
 def learn(standardised: Callable[[Histories], Mapping[str, Floats]], inner: Histories, held: Held) -> dict[str, float]:
-    """Give the weights of components under which held-out interactions rank best; ``standardised`` scores histories."""
+    """Give the weights of components under which held-out interactions rank best; ``standardised`` scores histories.
+
+    Where two ways of holding out were used, the first counts, and the second must not fall below what its best single
+    component reaches: weights for what comes next alone can halve what is found of what is missing.
+    """
     labels: list[str] = []
+    known = np.bincount(inner.items, minlength=inner.width) > 0
     values, items = [], []
     for start in range(0, len(held.rows), 128):
         rows = held.rows[start : start + 128]
         scores = standardised(inner.take(rows))
         labels = list(scores)
-        chosen, found = _candidates(list(scores.values()), inner.take(rows))
+        chosen, found = _candidates(list(scores.values()), inner.take(rows), known)
         values.append(found)
         items.append(chosen)
     pool = _Pool(np.concatenate(values), np.concatenate(items), held, inner.width)
-    return dict(zip(labels, _search(pool.ndcg, len(labels)), strict=True))
+    return dict(zip(labels, search(pool.ndcg, len(labels)), strict=True))
 
 
 class _Pool:
@@ -96,11 +103,12 @@ class _Pool:
         )
 
 
-def _candidates(scores: list[Floats], histories: Histories) -> tuple[Numbers, Floats]:
-    """Give the best items of each component, and all scores of them; seen items and doubles are -inf."""
+def _candidates(scores: list[Floats], histories: Histories, known: NDArray[np.bool_]) -> tuple[Numbers, Floats]:
+    """Give the best items of each component, and all scores of them; seen and new items and doubles are -inf."""
     seen = histories.binary
     rows = np.repeat(np.arange(len(histories)), np.diff(seen.indptr))
     for one in scores:
+        one[:, ~known] = -np.inf
         one[rows, seen.indices] = -np.inf
     items = np.sort(np.concatenate([top(one, _CANDIDATES) for one in scores], axis=1), axis=1)
     values = np.stack([np.take_along_axis(one, items, 1) for one in scores], axis=2)
@@ -108,19 +116,28 @@ def _candidates(scores: list[Floats], histories: Histories) -> tuple[Numbers, Fl
     return items, values
 
 
-def _search(measure: Callable[[NDArray[np.float64]], NDArray[np.float64]], count: int) -> list[float]:
-    """Climb from the best single component, one weight at a time."""
-    singles = [measure(one) for one in np.eye(count)]
-    norm = np.maximum(np.max(singles, axis=0), 1e-9)
-    weights = np.eye(count)[int(np.argmax([(one / norm).mean() for one in singles]))]
-    best = float((measure(weights) / norm).mean())
+def search(measure: Callable[[NDArray[np.float64]], NDArray[np.float64]], count: int) -> list[float]:
+    """Give weights by climbing from the best single component, one at a time.
+
+    ``measure`` gives what weights reach, of which the first is raised; what follows stays at its best single's.
+    """
+    singles = np.array([measure(one) for one in np.eye(count)])
+    norm = np.maximum(singles.max(axis=0), 1e-9)
+
+    def worth(found: NDArray[np.float64]) -> float:
+        share = found / norm
+        lacking = np.maximum(1 - share[1:], 0).sum()
+        return float(share[0] - _STRICT * lacking)
+
+    weights = np.eye(count)[int(np.argmax([worth(one) for one in singles]))]
+    best = worth(measure(weights))
     for _ in range(3):
         before = best
         for place in range(count):
             for step in _STEPS:
                 tried = weights.copy()
                 tried[place] = step
-                if tried.any() and (value := float((measure(tried) / norm).mean())) > best * _GAIN:
+                if tried.any() and (value := worth(measure(tried))) > best + _GAIN - 1:
                     weights, best = tried, value
         if best <= before:
             break
@@ -143,10 +160,14 @@ def _unseen(rows: Numbers, items: Numbers, inner: Histories) -> tuple[Numbers, N
 
 @dataclass(frozen=True, eq=False)
 class Pretended:
-    """Hold a trial of the map: histories without some items, the scores of all items, and who took which of them."""
+    """Hold a trial of the map: histories without some items, the scores of all items, and who took which of them.
+
+    ``right`` is float32 ``[rows, items]``: the scores of those items as they are with the whole histories.
+    """
 
     histories: Histories
     scores: Floats
+    right: Floats
     items: Numbers
     wanted: NDArray[np.bool_]
     counts: Numbers
@@ -169,18 +190,23 @@ def pretend_cold(score: Callable[[Histories], Floats], counts: Numbers, corpus: 
     without = whole.kept(~np.isin(whole.items, items))
     left = counts.copy()
     left[items] = 0
-    return Pretended(without, score(without), items, whole.binary[:, items].toarray() > 0, left)
+    return Pretended(without, score(without), score(whole)[:, items], items, whole.binary[:, items].toarray() > 0, left)
 
 
-def learn_cold(tried: Pretended, content: Floats, nearness: Floats) -> tuple[float, float]:
-    """Give the penalty of the map and the weight of plain nearness under which pretended items rank best."""
+def learn_cold(tried: Pretended, content: Floats, nearness: Floats) -> tuple[float, float, float]:
+    """Give the penalty of the map and the weight of plain nearness under which pretended items rank best, and a scale.
+
+    The scale (least squares, at most 1) brings the sum to what the items' scores are expected to be, so that new items
+    stand among known ones where they belong.
+    """
     count = tried.wanted.sum(axis=1)
-    best = (-1.0, 10.0, 0.0)
+    best, found = -1.0, (10.0, 0.0, 1.0)
     for penalty in (1.0, 10.0, 100.0):
         mapped = ColdMap.fit(content, tried.counts, l2=penalty).filled(tried.scores.copy())[:, tried.items]
         for weight in (0.0, 0.3, 1.0, 3.0):
             total = mapped + weight * nearness[:, tried.items]
             value = _ndcg(np.take_along_axis(tried.wanted, top(total, _K), 1), count)
-            if value > best[0] * _GAIN:
-                best = (value, penalty, weight)
-    return best[1], best[2]
+            if value > best * _GAIN:
+                scale = float((total * tried.right).sum() / max(float((total**2).sum()), 1e-9))
+                best, found = value, (penalty, weight, float(np.clip(scale, 0.01, 1.0)))
+    return found

@@ -36,7 +36,8 @@ class Hybrid:
     """Mix components; ``components`` maps labels to a model's name and parameters.
 
     ``validation`` says which interactions are held out to learn the weights: the ``last`` ones of each user (what comes
-    next), ``random`` ones (what is missing), ``both`` on average, or ``auto``: the last where times are known.
+    next), ``random`` ones (what is missing), ``both``: the best for what comes next that loses nothing against the best
+    component on what is missing; ``auto``: the last where times are known, else random ones.
 
     >>> model = Hybrid({"knn": {"model": "item_knn"}, "popularity": {"model": "popularity"}})
     >>> model.fit(Corpus(Histories.of([[0, 1, 2], [0, 1, 2], [2, 0, 1]], width=3)))
@@ -55,7 +56,7 @@ class Hybrid:
         self.counts: Numbers = np.zeros(0, np.int64)
         self.content: Floats | None = None
         self.cold: ColdMap | None = None
-        self.penalty = self.nearness = 0.0
+        self.penalty, self.nearness, self.scale = 10.0, 0.0, 1.0
 
     def get_params(self) -> dict[str, Any]:
         """Give the parameters."""
@@ -90,6 +91,7 @@ class Hybrid:
             if self.nearness:
                 scores, middle, spread = self.standard("content", histories)
                 total[:, self.cold.new] += self.nearness * ((scores - middle) / spread)[:, self.cold.new]
+            total[:, self.cold.new] *= self.scale
         return total
 
     def contributions(self, history: Histories, target: Target) -> Contributions:
@@ -132,7 +134,7 @@ class Hybrid:
             "weights": np.array([self.weights[label] for label in self.models]),
             "widths": np.array([self.widths[label] for label in self.models]),
             "counts": self.counts,
-            "cold": np.array([self.penalty, self.nearness]),
+            "cold": np.array([self.penalty, self.nearness, self.scale]),
         }
         for label, model in self.models.items():
             found |= {f"{label}/{name}": value for name, value in model.arrays().items()}
@@ -149,7 +151,8 @@ class Hybrid:
         self.weights = dict(zip(self.models, arrays["weights"].tolist(), strict=True))
         self.widths = dict(zip(self.models, arrays["widths"].tolist(), strict=True))
         self.counts = arrays["counts"]
-        self.penalty, self.nearness = arrays["cold"].tolist()
+        self.penalty, self.nearness, *scale = arrays["cold"].tolist()
+        self.scale = scale[0] if scale else 1.0
         self.content = arrays.get("content/content")
         if self.content is not None:
             self.cold = ColdMap.fit(self.content, self.counts, l2=self.penalty)
@@ -217,19 +220,19 @@ class Hybrid:
         warm, new = target.copy(), np.zeros_like(target)
         if self.cold is not None:
             for item in np.intersect1d(np.flatnonzero(target), self.cold.new):
-                new[item] = target[item]
+                new[item] = target[item] * self.scale
                 warm[item] = 0.0
-                warm += target[item] * self.cold.target(int(item), len(target))
+                warm += new[item] * self.cold.target(int(item), len(target))
         return warm, new
 
     def _learn_cold(self, corpus: Corpus) -> None:
-        self.penalty, self.nearness = 10.0, 0.0
+        self.penalty, self.nearness, self.scale = 10.0, 0.0, 1.0
         if corpus.content is None or "content" not in self.models:
             return
         tried = blending.pretend_cold(self.score, self.counts, corpus)
         if tried is not None:
             nearness = self._standardised(tried.histories)["content"]
-            self.penalty, self.nearness = blending.learn_cold(tried, corpus.content, nearness)
+            self.penalty, self.nearness, self.scale = blending.learn_cold(tried, corpus.content, nearness)
         self.cold = ColdMap.fit(corpus.content, self.counts, l2=self.penalty)
 
 

@@ -1,10 +1,11 @@
 """Implicit ALS: users and items as factors, with confidence by weight (Hu, Koren and Volinsky 2008).
 
 ``implicit`` fits the item factors; a history is folded in by solving for its user's factors, so that known and new
-users are scored in one way. For given factors the score is a sum over the history.
+users are scored in one way; what was solved is remembered. For given factors the score is a sum over the history.
 """
 
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from scipy.linalg.lapack import dposv
 from threadpoolctl import threadpool_limits
 
 from mmsdk.errors import MissingDependencyError
-from mmsdk_recommend.interactions import Floats, Histories
+from mmsdk_recommend.interactions import Floats, Histories, Numbers
 from mmsdk_recommend.models.protocol import Arrays, Contributions, Corpus, Target, shared, single
+
+_REMEMBERED = 200_000
+"""Histories whose factors are kept, about half a kilobyte each."""
 
 
 class IALS:
@@ -31,6 +35,7 @@ class IALS:
     def __init__(self, factors: int = 64, *, l2: float = 0.1, alpha: float = 10.0, iterations: int = 15) -> None:
         self.factors, self.l2, self.alpha, self.iterations = factors, l2, alpha, iterations
         self.items: Floats = np.zeros((0, factors), np.float32)
+        self.solved: dict[bytes, Floats] = {}
 
     def get_params(self) -> dict[str, Any]:
         """Give the parameters."""
@@ -54,6 +59,7 @@ class IALS:
             )
             model.fit(confidence, show_progress=False)
         self._learned(np.asarray(model.item_factors, np.float32))
+        self.fold_in(corpus.histories)
 
     def score(self, histories: Histories) -> Floats:
         """Fold in, then multiply."""
@@ -62,15 +68,23 @@ class IALS:
     def fold_in(self, histories: Histories) -> Floats:
         """Give the user factors of histories; float32 ``[len(histories), factors]``."""
         taken, users = histories.matrix, np.zeros((len(histories), self.items.shape[1]), np.float32)
-        gram, wide = self._gram, self._wide
         for row in np.flatnonzero(np.diff(taken.indptr)):
             part = slice(taken.indptr[row], taken.indptr[row + 1])
-            chosen, more = wide[taken.indices[part]], self.alpha * taken.data[part]
-            _, found, wrong = dposv(gram + (chosen.T * more) @ chosen, chosen.T @ (more + 1), overwrite_a=True)
-            if wrong:
-                raise ValueError(f"the factors of row {row} cannot be solved for; raise l2 from {self.l2:g}")
+            items, weights = taken.indices[part], taken.data[part]
+            key = blake2b(items.tobytes() + weights.tobytes(), digest_size=16).digest()
+            if (found := self.solved.get(key)) is None:
+                found = self._solve(items, weights)
+                if len(self.solved) < _REMEMBERED:
+                    self.solved[key] = found
             users[row] = found
         return users
+
+    def _solve(self, items: Numbers, weights: Floats) -> Floats:
+        chosen, more = self._wide[items], self.alpha * weights
+        _, found, wrong = dposv(self._gram + (chosen.T * more) @ chosen, chosen.T @ (more + 1), overwrite_a=True)
+        if wrong:
+            raise ValueError(f"the factors of a history cannot be solved for; raise l2 from {self.l2:g}")
+        return np.asarray(found, np.float32)
 
     def contributions(self, history: Histories, target: Target) -> Contributions:
         """Give what each interaction adds, the factors and the confidences of the others held fixed."""
@@ -102,6 +116,6 @@ class IALS:
 
     def _learned(self, items: Floats) -> None:
         """Take item factors, and drop what followed from the old ones."""
-        self.items = items
+        self.items, self.solved = items, {}
         for name in ("_wide", "_gram"):
             vars(self).pop(name, None)
