@@ -139,14 +139,14 @@ def untouched(data: Path) -> None:
         print("  ECE", ece(right, [max(result.probabilities.values()) for result in found]))
 
 
-def in_protocol(data: Path, work: Path, epochs: int) -> None:
+def in_protocol(data: Path, work: Path, *, epochs: int, readers: int) -> None:
     texts, labels = phrasebank(data, "50Agree")
     cases = [
         Case(text, "", label, group, mixed=False, ways=(marked(text, []),))
         for group, (text, label) in enumerate(zip(texts, labels, strict=True))
     ]
     work.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(Settings.load(), Plan(epochs=epochs))
+    trainer = Trainer(Settings.load(), Plan(epochs=epochs, readers=readers))
     features, folds = out_of_fold(cases, trainer, folds=5, work=work)
     line("PhraseBank, joined", labels, crossed(features, np.array(labels), folds).argmax(axis=1).tolist())
     line("PhraseBank, linear head", labels, features[:, :3].argmax(axis=1).tolist())
@@ -173,13 +173,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--model", type=Path, default=Path("sentiment-model"))
     parser.add_argument("--epochs", type=int, default=Plan.epochs)
+    parser.add_argument("--readers", type=int, default=Plan.readers, help="of phrasebank")
     given = parser.parse_args()
     if given.part == "held-out":
         held_out(given.data, given.model)
     elif given.part == "untouched":
         untouched(given.data)
     elif given.part == "phrasebank":
-        in_protocol(given.data, given.model / "phrasebank", given.epochs)
+        in_protocol(given.data, given.model / "phrasebank", epochs=given.epochs, readers=given.readers)
     else:
         speed(given.data)
 

@@ -115,7 +115,7 @@ def organizations(texts: Sequence[str], *, settings: Settings | None = None) -> 
     pipeline = _pipeline((settings or Settings.load()).model_dump_json())
     return [
         [Mention(bare_name(e.text), e.start_char, e.end_char, e.text) for e in doc.ents if e.label_ == "ORG"]
-        for doc in pipeline.pipe(texts, batch_size=64)
+        for doc in pipeline.pipe(texts, batch_size=256)
     ]
 
 

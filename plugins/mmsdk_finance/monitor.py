@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -34,7 +35,7 @@ from mmsdk_finance.sources import Follower, Found, Reading, read, replay
 from mmsdk_finance.state import State, marks
 from mmsdk_finance.watchlist import Name, Names, Watchlist
 
-BATCH = 64
+BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class SentimentMonitor(Closing):
         self._scorer = scorer
         self._runtime = runtime
         self._lock = threading.RLock()
+        self._looking = threading.Lock()  # spaCy's pipeline is not made for two threads
         self._remembered: Stories | None = None
         self._version = 0
         self.watchlist = kept_watchlist(self.state, listed)
@@ -138,12 +140,22 @@ class SentimentMonitor(Closing):
             time.sleep(follower.every)
 
     def take(self, found: Iterable[Found], *, batch: int = BATCH) -> Taken:
-        """Take in items; each batch with everything that follows from it is one transaction."""
+        """Take in items; each batch with everything that follows from it is one transaction.
+
+        While a batch is scored and counted, a thread finds the names and vectors of the next.
+        """
         taken = Taken()
         waiting = iter(found)
-        while ready := list(islice(waiting, batch)):
-            with self._lock:
-                self._batch(ready, taken)
+        ready = list(islice(waiting, batch))
+        looked = self._looked(self._unknown(ready))
+        with ThreadPoolExecutor(1, "mmsdk-finance") as ahead:
+            while ready:
+                coming = list(islice(waiting, batch)) if batch > 1 else []
+                looking = ahead.submit(self._looked, self._unknown(coming)) if coming else None
+                with self._lock:
+                    self._batch(ready, looked, taken)
+                ready = coming if batch > 1 else list(islice(waiting, batch))
+                looked = looking.result() if looking else self._looked(self._unknown(ready))
         return taken
 
     def tick(self, now: float) -> None:
@@ -192,9 +204,8 @@ class SentimentMonitor(Closing):
 
     # One batch.
 
-    def _batch(self, found: Sequence[Found], taken: Taken) -> None:
+    def _batch(self, found: Sequence[Found], looked: Mapping[str, _Work], taken: Taken) -> None:
         items = [one for one in found if isinstance(one, Item)]
-        looked = self._looked([item for item in items if not self._is_known(item)])
         now = self.state.watermark
         try:
             with self.state.writing():
@@ -218,12 +229,19 @@ class SentimentMonitor(Closing):
         if version != self._version:
             self._version, self._remembered = version, None
 
-    def _is_known(self, item: Item) -> bool:
-        row = self.state.item(item.key)
-        return row is not None and row["digest"] == item.digest
+    def _unknown(self, found: Sequence[Found]) -> list[Item]:
+        """Leave out what was rejected and what the state holds already."""
+        with self._lock:
+            held = [self.state.item(one.key) if isinstance(one, Item) else None for one in found]
+        pairs = zip(found, held, strict=True)
+        return [one for one, row in pairs if isinstance(one, Item) and (row is None or row["digest"] != one.digest)]
 
     def _looked(self, items: Sequence[Item]) -> dict[str, _Work]:
         """Find names and vectors, before anything is locked; by digest and key."""
+        with self._looking:
+            return self._read(items)
+
+    def _read(self, items: Sequence[Item]) -> dict[str, _Work]:
         texts = [item.text for item in items]
         listed: Sequence[Sequence[Mention]] = [()] * len(texts)
         if self.options.organizations and texts:

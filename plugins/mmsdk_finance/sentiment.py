@@ -24,7 +24,7 @@ from mmsdk.entities import Gazetteer, organizations, short_name
 from mmsdk.errors import InputError, WeightsError
 from mmsdk.settings import Settings
 from mmsdk_finance.marking import OTHER, TARGET, Marked, Span, marked
-from mmsdk_finance.wording import TURNS, events, flags, turns
+from mmsdk_finance.wording import TURNS, events, flags, outcome, turns
 
 if TYPE_CHECKING:
     from mmsdk.heads import Head
@@ -142,7 +142,7 @@ class SentimentModel:
             return np.zeros((0, len(LABELS)))
         reader = self._reader.logits([text.text for text in texts]) if self._reader else None
         features = stacked(texts, self._head.predict_proba([views(text) for text in texts]), reader)
-        return softmax(features @ self._stack[:-1] + self._stack[-1])
+        return ruled(texts, softmax(features @ self._stack[:-1] + self._stack[-1]))
 
     @cached_property
     def description(self) -> Mapping[str, Any]:
@@ -249,6 +249,16 @@ def stacked(texts: Sequence[Marked], head: Floats, reader: NDArray[np.float32] |
         found.append(np.log(np.maximum(softmax(reader.astype(np.float64)), 1e-6)))
     told = [set(turns(text.clause)) for text in texts]
     return np.hstack([*found, np.array([[float(name in some) for name in _TURNS] for some in told])])
+
+
+def ruled(texts: Sequence[Marked], chances: Floats) -> Floats:
+    """Let the label that ``wording.outcome`` says have the largest probability, which it changes places with."""
+    for row, text in zip(chances, texts, strict=True):
+        told = outcome(text.clause)
+        if told is not None:
+            label, best = LABELS.index(told), int(row.argmax())
+            row[label], row[best] = row[best], row[label]
+    return chances
 
 
 def softmax(logits: Floats) -> Floats:

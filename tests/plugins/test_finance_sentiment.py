@@ -34,18 +34,17 @@ HEADLINES = [
     ("Acme Motors wins Rs 500 crore order from Bolt Steel", {"Acme Motors": "positive"}),
     ("Court fines Acme Motors for fraud", {"Acme Motors": "negative"}),
     ("Acme Motors fails to recover, ends 3% lower", {"Acme Motors": "negative"}),
+    ("Broker downgrades Acme Motors, upgrades Bolt Steel", {"Acme Motors": "negative", "Bolt Steel": "positive"}),
+    ("Acme Motors profit falls less than feared", {"Acme Motors": "positive"}),
+    ("Acme Motors profit rises less than expected", {"Acme Motors": "negative"}),
+    ("Acme Motors does not expect profit to fall", {"Acme Motors": "positive"}),
+    ("Acme Motors denies it will cut its dividend", {"Acme Motors": "positive"}),
 ]
 
 
 @pytest.mark.parametrize(("text", "expected"), HEADLINES, ids=[text[:30] for text, _ in HEADLINES])
 def test_headlines_with_a_plain_meaning(text: str, expected: dict[str, str]) -> None:
     assert {found.entity: found.label for found in score_text(text, list(expected))} == expected
-
-
-@pytest.mark.xfail(strict=True, reason="a known miss, named in docs/finance-model.md: Bolt Steel comes out negative")
-def test_two_ratings_in_one_headline() -> None:
-    found = score_text("Broker downgrades Acme Motors, upgrades Bolt Steel", ["Acme Motors", "Bolt Steel"])
-    assert [each.label for each in found] == ["negative", "positive"]
 
 
 def test_results_have_probabilities_and_evidence() -> None:
