@@ -37,13 +37,14 @@ ENGLISH = (
     "worst",
     "exact",
     "missing_names_here",
+    "absent",
     "brief",
 )
 """What the model weighs for English: the cross-encoder's score; numbers of the question that stand neither in the
 sentence nor in its context, and named things that stand nowhere near; cosines of the sentence in its context and alone,
 and how far it is above the mean of its rivals (not above the next: a fact that stands in two places is no worse); how
 well the question's words are covered by the sentence and by the passage, the worst covered word, the share found word
-for word, named things not in the sentence, and one over the number of words."""
+for word, named things not in the sentence, the share of words found nowhere, and one over the number of words."""
 CHINESE = (*characters.FEATURES, "missing_numbers")
 """What it weighs for Chinese, which the models do not read."""
 SYNONYM = 0.9
@@ -53,8 +54,6 @@ LETTERS = 0.8
 VETOES = ("kind_missing", "missing_specific", "denied")
 """Features that rule a sentence out: no price where one was asked for, another day or colour, an English sentence that
 the cross-encoder holds for no answer rather than for one, however near its words are."""
-DENIED = -1.0
-"""The cross-encoder's score under which a sentence is ruled out: one in four for an answer."""
 CLOSEST = 12
 """How many of the sentences nearest to the question are looked at closely."""
 
@@ -190,6 +189,7 @@ class _Close:
             for term in lexicon.content(sentence.text):
                 self.frequency[term] = self.frequency.get(term, 0) + 1
         self.size = len(pool)
+        self.known = {term for s in pool for term in lexicon.surface(f"{s.text} {s.context}")}
         bare, context = self._cosines([s.text for s in pool]), self._cosines([s.statement for s in pool])
         order = np.argsort(-np.maximum(bare, context), kind="stable")[:CLOSEST]
         self.pool = [pool[position] for position in order]
@@ -217,7 +217,7 @@ class _Close:
                 sentence,
                 {
                     "cross": float(self.cross[position]),
-                    "denied": float(self.cross[position] < DENIED),
+                    "denied": float(self.cross[position] < 0),
                     "context_cosine": float(self.context[position]),
                     "bare_cosine": float(self.bare[position]),
                     "above": float(nearest[position] - rivals.mean()) if len(rivals) else 0.0,
@@ -226,6 +226,7 @@ class _Close:
                     "worst": float(close.min()),
                     "exact": float(np.mean([term in here for term in terms])),
                     "missing_names_here": float(min(2, _missing(named, here))),
+                    "absent": float(np.mean([term not in self.known for term in terms])),
                     "brief": 1 / len(terms),
                     "missing_names": float(_missing(named, around)),
                 },

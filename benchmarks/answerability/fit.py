@@ -3,7 +3,7 @@
     python -m benchmarks.answerability.fit
 
 Fitted by language on documents of our own that the cross-encoder was not trained on: invented.md, benchmarks/library,
-every tenth place of invented-2.md to invented-6.md; in Chinese, which the cross-encoder does not read, on all.
+every tenth place of invented-2.md and invented-3.md; in Chinese, which the cross-encoder does not read, on all.
 Never on examples/data, benchmarks/hotel or cs_ecommerce_faq. A place is predicted by a model fitted on the places of
 the other folds. The threshold is where the share of unanswerable questions that are answered falls to ``ALLOWED``.
 """
@@ -29,11 +29,11 @@ from mmsdk.settings import Settings
 from mmsdk.types import Content, Role, Vectors
 
 TABLE = Path(answerability.__file__).with_name("answerability.json")
-ALLOWED = {"english": 0.02, "chinese": 0.14}
+ALLOWED = {"english": 0.05, "chinese": 0.14}
 """Which share of unanswerable questions may be answered all the same; in English of those of ``invented.md`` and
 ``library``, which ask as people do, while the other places ask for near misses on purpose."""
 FITTED = 10
-"""Every how many-th place of invented-2.md to invented-6.md is fitted on; none of them may be trained on."""
+"""Every how many-th place of invented-2.md and invented-3.md is fitted on; none of them may be trained on."""
 FOLDS = 8
 ENCODER, SCORER = "text:all-MiniLM-L6-v2", "cross"
 
@@ -64,7 +64,7 @@ class Row:
 
 def held(encoder: Encoder, *, chinese: bool) -> Iterator[Case]:
     """Give the questions of a language over documents that the cross-encoder was not trained on."""
-    more = [HERE / f"invented-{number}.md" for number in range(2, 7)]
+    more = [HERE / "invented-2.md", HERE / "invented-3.md"]
     files = [data.invented(encoder, file, keep=lambda place: chinese or place % FITTED == 0) for file in more]
     for cases in (data.invented(encoder), data.library(encoder), *files):
         yield from (case for case in cases if is_cjk(case.question) == chinese)

@@ -1,16 +1,15 @@
-r"""Train the bundled cross-encoder: low-rank adapters on all-MiniLM-L6-v2.
+r"""Train a successor of the bundled cross-encoder: low-rank adapters on all-MiniLM-L6-v2.
 
-    I=benchmarks/answerability/invented; FILES="$I-2.md $I-3.md $I-4.md $I-5.md $I-6.md"
-    SECOND="--dstc9 300 --made 500 --rate 4e-4 --invented $FILES"
+    I=benchmarks/answerability/invented
     python -m benchmarks.cross.train --out first --dstc9 4000 --made 4000 --epochs 1.5
-    python -m benchmarks.cross.train --start first --out one --epochs 1.5 $SECOND
-    python -m benchmarks.cross.train --start one --out three --epochs 1.5 --seed 3 $SECOND
-    python -m benchmarks.cross.train --start first --out other --epochs 1.5 --seed 2 $SECOND
-    python -m benchmarks.cross.train --start first --out long --epochs 3.5 --seed 5 $SECOND
-    python -m benchmarks.cross.train --average long other three --out mmsdk/encoders/cross.safetensors
+    python -m benchmarks.cross.train --start first --out one --dstc9 300 --made 500 --epochs 1.5 --rate 4e-4 \
+        --invented $I-2.md $I-3.md $I-4.md $I-5.md $I-6.md
+    ... the same with --seed 2 --out other
+    python -m benchmarks.cross.train --average one other --out mmsdk/encoders/cross.safetensors
 
 First what is plenty: DSTC9 and questions put together from a list; then the invented places with a little of both, with
-several seeds; then the average. The model tells whether a sentence answers. Two hours on one free core.
+two seeds; then the average of the two. The model tells whether a sentence answers. An hour on one free core; the seeds
+are fixed.
 """
 
 import argparse
