@@ -265,6 +265,8 @@ class Turn:
         found = self._timed("answer", lambda: self._found(masked(text)))
         if found is not None:
             self.answers.append(found)
+            spent = found.answer.trace.get("seconds", {}).get("retrieve", 0.0)
+            self.seconds["retrieve"] = self.seconds.get("retrieve", 0.0) + spent
         return found
 
     def _quote(self, found: Found, meaning: Meaning) -> None:
