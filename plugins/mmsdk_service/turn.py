@@ -265,8 +265,8 @@ class Turn:
         found = self._timed("answer", lambda: self._found(masked(text)))
         if found is not None:
             self.answers.append(found)
-            spent = found.answer.trace.get("seconds", {}).get("retrieve", 0.0)
-            self.seconds["retrieve"] = self.seconds.get("retrieve", 0.0) + spent
+            spent: Any = found.answer.trace.get("seconds") or {}
+            self.seconds["retrieve"] = self.seconds.get("retrieve", 0.0) + spent.get("retrieve", 0.0)
         return found
 
     def _quote(self, found: Found, meaning: Meaning) -> None:
