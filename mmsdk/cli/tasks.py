@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from mmsdk.app import App
-from mmsdk.cli.output import show
+from mmsdk.cli.output import show, table
 from mmsdk.errors import InputError
 from mmsdk.plugin import Task
 
@@ -102,12 +102,13 @@ def _task_command(app: App, task: Task) -> Callable[..., None]:
 
 
 def _printing(function: Callable[..., Any]) -> Callable[..., None]:
-    """Make a plugin's own command print what it returns."""
+    """Make a plugin's own command print what it returns; for people as a table, where that has a method ``table``."""
 
     def run(**given: Any) -> None:
         as_json = given.pop("json")
         done = function(**given)
-        show(done.model_dump(mode="json") if hasattr(done, "model_dump") else done, as_json)
+        lines = (lambda: table(*done.table())) if hasattr(done, "table") else None
+        show(done.model_dump(mode="json") if hasattr(done, "model_dump") else done, as_json, lines)
 
     run.__doc__ = function.__doc__
     return _signed(run, list(inspect.signature(function, eval_str=True).parameters.values()))

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mmsdk.types import Image
     from mmsdk_recommend.journal import Journal
     from mmsdk_recommend.recommender import Recommender
+    from mmsdk_recommend.report import Measured
 
 
 class Recommend(Plugin):
@@ -219,18 +220,17 @@ class Recommend(Plugin):
         return {"version": Versions(request.state or self.config.state).rollback(request.version)}
 
 
-def _evaluate(request: EvaluateRequest) -> dict[str, Any]:
-    """Measure models beside each other by full ranking, with intervals, and write a report."""
+def _evaluate(request: EvaluateRequest) -> "Measured":
+    """Measure models beside each other by full ranking, with intervals; print a table and write a report."""
     from mmsdk_recommend.evaluation import evaluate
-    from mmsdk_recommend.report import write_report
+    from mmsdk_recommend.report import Measured, write_report
     from mmsdk_recommend.splits import split
 
     frame, catalogue = _read(request)
     models = [name.strip() for name in request.models.split(",") if name.strip()]
     options: dict[str, Any] = {"k": request.k, "labels": request.labels, "tune": request.tune}
     found = evaluate(split(frame, request.split), models, catalogue=catalogue, **options)
-    written = {"report": str(write_report(found, request.report))} if request.report else {}
-    return {**found.to_json(), **written}
+    return Measured({**found.to_json(), "report": str(write_report(found, request.report))})
 
 
 def _validate(request: Source) -> dict[str, Any]:

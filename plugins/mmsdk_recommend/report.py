@@ -18,6 +18,23 @@ _MEANING = {
 }
 
 
+class Measured(dict[str, Any]):
+    """Hold what ``mmsdk recommend evaluate --json`` prints, and give it as a table for people."""
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Give columns and rows: each model with accuracy and intervals, over all and by segment."""
+        k = self["k"]
+        names = [f"NDCG@{k}", f"recall@{2 * k}", f"HR@{k}", f"MRR@{k}", f"MAP@{k}", "coverage"]
+        rows = []
+        for one in self["models"]:
+            for label, figures in (("all", one["figures"]), *one["segments"].items()):
+                rows.append([one["model"], label, *(_written(figures.get(name)) for name in names)])
+        counts, rest = self["counts"], [""] * (len(names) - 1)
+        rows.append([self["split"], "known users", f"{counts['warm_test_users']} of {counts['test_users']}", *rest])
+        rows.append(["report", "", str(self["report"]), *rest])
+        return ["model", "users, items", *names], rows
+
+
 def write_report(evaluation: Evaluation, file: str | Path) -> Path:
     """Write the report and give its path."""
     split, counts = evaluation.split, evaluation.counts
@@ -81,3 +98,10 @@ def _cell(estimate: Estimate | None) -> str:
     if estimate is None:
         return "-"
     return f"{estimate.value:.3f}" if estimate.low == estimate.high else str(estimate)
+
+
+def _written(figure: Mapping[str, float] | None) -> str:
+    if figure is None:
+        return "-"
+    value = f"{figure['value']:.3f}"
+    return value if figure["low"] == figure["high"] else f"{value} [{figure['low']:.3f}, {figure['high']:.3f}]"

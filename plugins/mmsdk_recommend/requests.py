@@ -36,7 +36,7 @@ class EvaluateRequest(Source, extra="forbid"):
     k: int = Field(10, ge=1, le=100, description="length of the lists")
     labels: str | None = Field(None, description="metadata key for calibration, such as genres")
     tune: bool = Field(False, description="choose hyper-parameters on a split of the training part")
-    report: Path | None = Field(None, description="write tables and plots to this .html file")
+    report: Path = Field(Path("recommendation.html"), description=".html file for tables and plots")
 
 
 class PushRequest(BaseModel, extra="forbid"):
