@@ -194,13 +194,28 @@ def test_unknown_models_and_parameters_are_named() -> None:
 def test_weights_for_both_questions_lose_nothing_on_what_is_missing() -> None:
     def reached(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         shares = weights / weights.sum()
-        return np.array([0.1 + 0.4 * shares[1], 0.5 + 0.2 * shares[2] - 0.8 * max(0.0, shares[1] - 0.25)])
+        values = np.array([0.1 + 0.4 * shares[1], 0.5 + 0.2 * shares[2] - 0.8 * max(0.0, shares[1] - 0.25)])
+        return np.repeat(values[:, None], 20, axis=1)
 
     both = np.array(blending.search(reached, 3))
-    best = max(reached(one)[1] for one in np.eye(3))
-    assert reached(both)[1] >= best - 1e-9
-    assert blending.search(lambda weights: reached(weights)[:1], 3)[1] > 0
-    assert blending.search(lambda weights: reached(weights)[:1], 3)[2] == 0
+    best = max(reached(one)[1, 0] for one in np.eye(3))
+    assert reached(both)[1, 0] >= best - 1e-9
+    last = blending.search(lambda weights: reached(weights)[:1], 3)
+    assert last[1] > 0
+    assert last[2] == 0
+
+
+def test_a_gain_within_its_noise_changes_no_weight() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.2, 100)
+    noise += 0.01 - noise.mean()  # half a standard error
+
+    def reached(weights: NDArray[np.float64], gain: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not weights[0]:
+            return np.full((1, 100), 0.1)
+        return np.asarray(0.5 + gain * (weights[1] > 0))[None, :]
+
+    assert blending.search(lambda weights: reached(weights, noise), 2)[1] == 0
+    assert blending.search(lambda weights: reached(weights, noise + 0.05), 2)[1] > 0
 
 
 def test_histories_keep_order_and_count() -> None:

@@ -95,7 +95,7 @@ class _Pool:
         ]
 
     def ndcg(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give nDCG@10 for each way of holding out."""
+        """Give nDCG@10 of each user for each way of holding out; ``[ways, users]``, NaN for one with nothing held."""
         total = np.where(self.there, self.values @ weights.astype(np.float32), -np.inf)
         best = top(total, _K)
         return np.array(
@@ -119,36 +119,44 @@ def _candidates(scores: list[Floats], histories: Histories, known: NDArray[np.bo
 def search(measure: Callable[[NDArray[np.float64]], NDArray[np.float64]], count: int) -> list[float]:
     """Give weights by climbing from the best single component, one at a time.
 
-    ``measure`` gives what weights reach, of which the first is raised; what follows stays at its best single's.
+    ``measure`` gives what weights reach for each user, ``[ways, users]``: the mean of the first way is raised, others
+    stay at their best single's. A change must gain more than its standard error: less is noise.
     """
-    singles = np.array([measure(one) for one in np.eye(count)])
-    norm = np.maximum(singles.max(axis=0), 1e-9)
+    singles = [measure(one) for one in np.eye(count)]
+    norm = np.maximum(np.nanmean(singles, axis=2).max(axis=0), 1e-9)
 
     def worth(found: NDArray[np.float64]) -> float:
-        share = found / norm
-        lacking = np.maximum(1 - share[1:], 0).sum()
-        return float(share[0] - _STRICT * lacking)
+        share = np.nanmean(found, axis=1) / norm
+        return float(share[0] - _STRICT * np.maximum(1 - share[1:], 0).sum())
 
-    weights = np.eye(count)[int(np.argmax([worth(one) for one in singles]))]
-    best = worth(measure(weights))
+    place = int(np.argmax([worth(one) for one in singles]))
+    weights, reached = np.eye(count)[place], singles[place]
     for _ in range(3):
-        before = best
+        before = worth(reached)
         for place in range(count):
+            tries = []
             for step in _STEPS:
                 tried = weights.copy()
                 tried[place] = step
-                if tried.any() and (value := worth(measure(tried))) > best + _GAIN - 1:
-                    weights, best = tried, value
-        if best <= before:
+                if tried.any():
+                    tries.append((tried, measure(tried)))
+            tried, found = max(tries, key=lambda one: worth(one[1]))
+            gain = found[0] - reached[0]
+            noise = float(np.nanstd(gain) / np.sqrt(max(np.isfinite(gain).sum(), 1)) / norm[0])
+            if worth(found) > worth(reached) + max(noise, _GAIN - 1):
+                weights, reached = tried, found
+        if worth(reached) <= before:
             break
     return [float(weight) for weight in weights]
 
 
-def _ndcg(hits: NDArray[np.bool_], counts: Numbers) -> float:
+def _ndcg(hits: NDArray[np.bool_], counts: Numbers) -> NDArray[np.float64]:
+    """Give nDCG of each row; NaN where nothing is wanted."""
     gains = 1 / np.log2(np.arange(2, _K + 2))[: hits.shape[1]]
     ideal = np.concatenate([[0.0], np.cumsum(gains)])[np.minimum(counts, len(gains))]
-    some = counts > 0
-    return float(((hits @ gains)[some] / ideal[some]).mean()) if some.any() else 0.0
+    found = np.full(len(counts), np.nan)
+    np.divide(hits @ gains, ideal, out=found, where=counts > 0)
+    return found
 
 
 def _unseen(rows: Numbers, items: Numbers, inner: Histories) -> tuple[Numbers, Numbers]:
@@ -205,7 +213,7 @@ def learn_cold(tried: Pretended, content: Floats, nearness: Floats) -> tuple[flo
         mapped = ColdMap.fit(content, tried.counts, l2=penalty).filled(tried.scores.copy())[:, tried.items]
         for weight in (0.0, 0.3, 1.0, 3.0):
             total = mapped + weight * nearness[:, tried.items]
-            value = _ndcg(np.take_along_axis(tried.wanted, top(total, _K), 1), count)
+            value = float(np.nanmean(_ndcg(np.take_along_axis(tried.wanted, top(total, _K), 1), count)))
             if value > best * _GAIN:
                 scale = float((total * tried.right).sum() / max(float((total**2).sum()), 1e-9))
                 best, found = value, (penalty, weight, float(np.clip(scale, 0.01, 1.0)))
