@@ -150,7 +150,12 @@ class SentimentMonitor(Closing):
         looked = self._looked(self._unknown(ready))
         with ThreadPoolExecutor(1, "mmsdk-finance") as ahead:
             while ready:
-                coming = list(islice(waiting, batch)) if batch > 1 else []
+                try:
+                    coming = list(islice(waiting, batch)) if batch > 1 else []
+                except BaseException:  # a source that breaks off takes nothing along that was read before
+                    with self._lock:
+                        self._batch(ready, looked, taken)
+                    raise
                 looking = ahead.submit(self._looked, self._unknown(coming)) if coming else None
                 with self._lock:
                     self._batch(ready, looked, taken)

@@ -132,7 +132,7 @@ class Network(nn.Module):
 
 
 class Unpadded:
-    """Compute what ``Network`` does in a third of the time, on a CPU: nothing is computed for padding."""
+    """Compute what ``Network`` does, on a CPU: nothing is computed for padding, a fifth faster on headlines."""
 
     def __init__(self, source: Weights, labels: int, *, target: int, kind: torch.dtype) -> None:
         from transformers import BertConfig, BertModel

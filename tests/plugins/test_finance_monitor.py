@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -127,6 +127,17 @@ def test_a_batch_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         opened._scorer = WordScorer()
         assert opened.take(items).repeated == kept
         assert [alert.side for alert in opened.alerts()] == ["negative", "positive"]
+
+
+def test_a_source_that_breaks_off_takes_nothing_along_that_was_read_before(tmp_path: Path) -> None:
+    def broken() -> Iterator[Item]:
+        yield from script()[:32]
+        raise OSError("the feed is gone")
+
+    with monitor(tmp_path) as opened:
+        with pytest.raises(OSError, match="the feed is gone"):
+            opened.take(broken(), batch=16)
+        assert opened.state.counts()["items"] == 32
 
 
 def test_late_items_count_at_their_own_time(tmp_path: Path) -> None:
