@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -187,10 +188,17 @@ def _edges(connection: Any, relation: str, triples: Sequence[Triple], *, may: Se
 
 
 def _ladybug() -> Any:
+    """Give the module of LadybugDB, its native part loaded with symbols that stay its own.
+
+    It would load that part with RTLD_GLOBAL, and llama.cpp, which carries other versions of the same C++ libraries,
+    would find its symbols and abort the process when it is imported after it.
+    """
     try:
         import ladybug
     except ModuleNotFoundError as error:
         raise MissingDependencyError("ladybug", "graph") from error
+    with suppress(ImportError):  # it has another way for systems without the native part
+        import_module("ladybug._lbug")
     return ladybug
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,18 @@ def test_cypher_finds_paths(news: KnowledgeGraph) -> None:
 def test_a_query_only_reads(news: KnowledgeGraph, cypher: str) -> None:
     with pytest.raises(InputError):
         news.query(cypher)
+
+
+def test_llama_cpp_is_imported_after_a_query(news: KnowledgeGraph) -> None:
+    """With LadybugDB's symbols open to all, importing llama.cpp after it aborted the process."""
+    code = "import sys; from mmsdk_graph import KnowledgeGraph; "
+    code += (
+        "print(KnowledgeGraph.open(sys.argv[1]).query('MATCH (n) RETURN count(n)')); import xllamacpp; print('both')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(news.store.folder)], capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout.split()[-1:]) == (0, ["both"]), run.stderr
 
 
 def test_words_in_strings_and_properties_are_no_commands() -> None:
