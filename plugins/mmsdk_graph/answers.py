@@ -25,17 +25,17 @@ _SMALL = frozenset(
 
 
 class GraphRetriever:
-    """Put the sentences round the entities of a question before what a retriever finds.
+    """Put the sentences round the entities of a question before what a retriever, if there is one, finds.
 
     ``share`` of the k hits, at most, are such sentences; those that share most words with the question come first.
     """
 
-    def __init__(self, retriever: Retriever, graph: KnowledgeGraph, *, share: float = 0.5) -> None:
+    def __init__(self, retriever: Retriever | None, graph: KnowledgeGraph, *, share: float = 0.5) -> None:
         self.retriever, self.graph, self.share = retriever, graph, share
 
     def retrieve(self, query: Query, k: int = 8, *, where: Filter | None = None) -> list[Hit]:
         """Give at most k hits; sentences of the graph only for a question in words without a filter."""
-        plain = self.retriever.retrieve(query, k, where=where)
+        plain = self.retriever.retrieve(query, k, where=where) if self.retriever else []
         if not isinstance(query, str) or where:
             return plain
         found = _Question(self.graph, query).sentences()[: int(k * self.share)]

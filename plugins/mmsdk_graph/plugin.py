@@ -57,6 +57,25 @@ class QueryResponse(BaseModel):
     rows: list[dict[str, Any]]
 
 
+class AskRequest(GraphRequest, extra="forbid"):
+    """A question."""
+
+    question: str = Field(
+        min_length=1, max_length=10_000, description="such as: where is the company of Jane Roe based?"
+    )
+    collection: str | None = Field(None, description="folder of a collection, whose passages are used too")
+
+
+class AskResponse(BaseModel):
+    """An answer in the shape that ``mmsdk ask`` prints; ``path`` are the edges that it quotes."""
+
+    text: str
+    status: Literal["answered", "not_in_sources"]
+    citations: list[dict[str, Any]]
+    hits: list[dict[str, Any]]
+    path: list[list[str]]
+
+
 class ReviewRequest(GraphRequest, extra="forbid"):
     """A decision, or none: then the list of what to look at."""
 
@@ -123,6 +142,18 @@ class Graph(Plugin):
             from mmsdk_graph.export import sparql
 
             return QueryResponse(rows=sparql(graph, request.sparql or ""))
+
+    @task
+    def ask(self, request: AskRequest) -> AskResponse:
+        """Answer a question from the edges between what it names, each sentence cited, or from passages."""
+        from mmsdk import Assistant
+        from mmsdk_graph.answers import GraphAssistant, GraphRetriever
+
+        with self._opened(request.graph) as graph:
+            texts = self.runtime.collection(request.collection) if request.collection else None
+            other = Assistant(GraphRetriever(texts, graph), self.runtime.llm(), settings=self.runtime.settings)
+            answer = GraphAssistant(graph, other).ask(request.question)
+        return AskResponse.model_validate({**answer.to_json(), "path": answer.trace.get("path", [])})
 
     @task
     def review(self, request: ReviewRequest) -> ReviewResponse:

@@ -37,6 +37,13 @@ def test_a_folder_becomes_a_graph_by_commands(tmp_path: Path, capsys: pytest.Cap
     }
     rows = command(capsys, "query", *place, "--cypher", "MATCH (a)-[:acquired]->(b) RETURN b.name")["rows"]
     assert rows == [{"b.name": "Sun Microsystems"}]
+    answer = command(capsys, "ask", *place, "--question", "Where is the company that acquired Sun Microsystems based?")
+    assert answer["path"] == [["Oracle", "acquired", "Sun Microsystems"], ["Oracle", "based_in", "Austin"]]
+    assert [one["quote"] for one in answer["citations"]] == [
+        "Oracle acquired Sun Microsystems in 2010.",
+        "Oracle is based in Austin.",
+    ]
+    assert command(capsys, "ask", *place, "--question", "What is the price of tea?")["status"] == "not_in_sources"
     (triple,) = command(capsys, "triples", *place, "--entity", "Austin")["triples"]
     assert command(capsys, "review", *place, "--reject", triple["id"])["decision"] == 1
     assert command(capsys, "triples", *place, "--entity", "Austin")["total"] == 0
