@@ -126,7 +126,7 @@ def weigh_all(made: Any) -> None:
     untrained.fit(Corpus(made.data.histories))
     hybrid = made.model
     there = hybrid.models | {"sasrec": untrained}
-    hybrid.models = {label: there[label] for label in hybrid.components}
+    hybrid.models = {label: there[label] for label in hybrid.components if label in there}
     hybrid.widths = dict.fromkeys(hybrid.models, made.width)
     hybrid.weights = dict.fromkeys(hybrid.models, 0.5)
 
@@ -160,7 +160,7 @@ def serving(out: Path) -> None:
 
 
 def batch() -> None:
-    """Rank all items for all users, ours and implicit in turns: folding all users in, and with user factors known.
+    """Rank all items for all users, ours and implicit in turns: as fitted, as loaded, and folding all users in.
 
     Threads are those of ``OMP_NUM_THREADS``; the ratio is ours over implicit's in users a second, over rounds.
     """
@@ -175,28 +175,43 @@ def batch() -> None:
     for users, items, count in ((3000, 3700, 250_000), (3000, 20_000, 250_000)):
         data = synthetic(users, items, count)
         made = Recommender("ials", iterations=2).fit(data.frame())
+        with tempfile.TemporaryDirectory() as folder:
+            loaded = Recommender.load(made.save(Path(folder) / "ials"))
         matrix = data.histories.matrix
         other = AlternatingLeastSquares(factors=64, iterations=2, alpha=10.0, num_threads=threads)
         other.fit(matrix, show_progress=False)
         everybody = np.arange(len(data.users))
+        theirs = partial(other.recommend, everybody, matrix, N=K)
         ways: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-            "folded in": (
-                partial(forgetful, made),
-                partial(other.recommend, everybody, matrix, N=K, recalculate_user=True),
-            ),
-            "user factors known": (
-                partial(made.recommend, made.data.users, K),
-                partial(other.recommend, everybody, matrix, N=K),
-            ),
+            "ials": (partial(made.recommend, data.users, K), theirs),
+            "ials loaded": (partial(loaded.recommend, data.users, K), theirs),
+            "ials, folding in, beside stored factors": (partial(forgetful, made), theirs),
+            "ials, folding in, both": (partial(forgetful, made), partial(theirs, recalculate_user=True)),
         }
-        for name, (ours, theirs) in ways.items():
-            taken = [(seconds(ours), seconds(theirs)) for _ in range(8)][1:]
+        for name, model in others(data).items():
+            ways[name] = (partial(model.recommend, data.users, K), theirs)
+        for name, (ours, peer) in ways.items():
+            taken = [(seconds(ours), seconds(peer)) for _ in range(8)][1:]
             ratio = mean([b / a for a, b in taken])
             rates = [round(users / float(np.median(one))) for one in zip(*taken, strict=True)]
             told = {"way": name, "users_a_second": dict(zip(("ours", "implicit"), rates, strict=True))}
             print(
                 json.dumps({"size": [users, items, count], "threads": threads, **told, "ratio": str(ratio)}), flush=True
             )
+
+
+def others(data: Any) -> dict[str, Any]:
+    """Give EASE and the default (without content), the latter as learned without SASRec, and weighing everything."""
+    from mmsdk_recommend import Recommender
+    from mmsdk_recommend.models.hybrid import COMPONENTS
+
+    light = {label: one for label, one in COMPONENTS.items() if label != "sasrec"}
+    found = {"ease": Recommender("ease").fit(data.frame())}
+    for name in ("hybrid as learned without SASRec", "hybrid weighing all with SASRec"):
+        found[name] = Recommender(components=light).fit(data.frame())
+    found[name].model.components = COMPONENTS
+    weigh_all(found[name])
+    return found
 
 
 def seconds(way: Callable[[], object]) -> float:

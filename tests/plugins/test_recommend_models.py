@@ -149,6 +149,21 @@ def test_ials_folds_in_what_implicit_solved() -> None:
     )
 
 
+def test_ials_stores_the_users_of_the_fit_and_no_others() -> None:
+    taken = corpus().histories
+    model = IALS(factors=8)
+    model.fit(Corpus(taken))
+    model.score(Histories.of([[0, 1, 2]], width=taken.width))
+    read = IALS(factors=8)
+    read.restore(model.arrays())
+    assert list(read.solved) == list(model.solved)[: len(read.solved)]
+    assert len(read.solved) == len(model.solved) - 1
+    np.testing.assert_array_equal(read.score(taken), model.score(taken))
+    older = IALS(factors=8)
+    older.restore({"items": model.items})
+    np.testing.assert_array_equal(older.score(taken), model.score(taken))
+
+
 def test_popularity_follows_time_where_it_helps() -> None:
     random = np.random.default_rng(0)
     days = np.sort(random.uniform(0, 300, 3000)) * 86400

@@ -1,7 +1,8 @@
 """Implicit ALS: users and items as factors, with confidence by weight (Hu, Koren and Volinsky 2008).
 
 ``implicit`` fits the item factors; a history is folded in by solving for its user's factors, so that known and new
-users are scored in one way; what was solved is remembered. For given factors the score is a sum over the history.
+users are scored in one way; what was solved is remembered, and stored for the histories of the fit. For given factors
+the score is a sum over the history.
 """
 
 from functools import cached_property
@@ -19,6 +20,7 @@ from mmsdk_recommend.models.protocol import Arrays, Contributions, Corpus, Targe
 
 _REMEMBERED = 200_000
 """Histories whose factors are kept, about half a kilobyte each."""
+_DIGEST = 16
 
 
 class IALS:
@@ -36,6 +38,7 @@ class IALS:
         self.factors, self.l2, self.alpha, self.iterations = factors, l2, alpha, iterations
         self.items: Floats = np.zeros((0, factors), np.float32)
         self.solved: dict[bytes, Floats] = {}
+        self._stored = 0
 
     def get_params(self) -> dict[str, Any]:
         """Give the parameters."""
@@ -60,6 +63,7 @@ class IALS:
             model.fit(confidence, show_progress=False)
         self._learned(np.asarray(model.item_factors, np.float32))
         self.fold_in(corpus.histories)
+        self._stored = len(self.solved)
 
     def score(self, histories: Histories) -> Floats:
         """Fold in, then multiply."""
@@ -71,7 +75,7 @@ class IALS:
         for row in np.flatnonzero(np.diff(taken.indptr)):
             part = slice(taken.indptr[row], taken.indptr[row + 1])
             items, weights = taken.indices[part], taken.data[part]
-            key = blake2b(items.tobytes() + weights.tobytes(), digest_size=16).digest()
+            key = blake2b(items.tobytes() + weights.tobytes(), digest_size=_DIGEST).digest()
             if (found := self.solved.get(key)) is None:
                 found = self._solve(items, weights)
                 if len(self.solved) < _REMEMBERED:
@@ -97,12 +101,18 @@ class IALS:
         return Contributions(shared(history, values))
 
     def arrays(self) -> Arrays:
-        """Give the item factors."""
-        return {"items": self.items}
+        """Give the item factors, and the user factors of the histories of the fit under the digests of these."""
+        stored = list(self.solved.items())[: self._stored]
+        keys = np.frombuffer(b"".join(key for key, _ in stored), np.uint8).reshape(-1, _DIGEST)
+        users = np.array([found for _, found in stored], np.float32).reshape(-1, self.items.shape[1])
+        return {"items": self.items, "keys": keys, "users": users}
 
     def restore(self, arrays: Arrays) -> None:
-        """Take the item factors."""
+        """Take the factors; a folder of an older version has those of items only."""
         self._learned(arrays["items"])
+        if "keys" in arrays:
+            self.solved = dict(zip(map(bytes, arrays["keys"]), arrays["users"], strict=True))
+        self._stored = len(self.solved)
 
     @cached_property
     def _wide(self) -> NDArray[np.float64]:
@@ -116,6 +126,6 @@ class IALS:
 
     def _learned(self, items: Floats) -> None:
         """Take item factors, and drop what followed from the old ones."""
-        self.items, self.solved = items, {}
+        self.items, self.solved, self._stored = items, {}, 0
         for name in ("_wide", "_gram"):
             vars(self).pop(name, None)
