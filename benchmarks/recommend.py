@@ -209,7 +209,7 @@ def others(data: Any) -> dict[str, Any]:
     found = {"ease": Recommender("ease").fit(data.frame())}
     for name in ("hybrid as learned without SASRec", "hybrid weighing all with SASRec"):
         found[name] = Recommender(components=light).fit(data.frame())
-    found[name].model.components = COMPONENTS
+    vars(found[name].model)["components"] = COMPONENTS
     weigh_all(found[name])
     return found
 

@@ -195,7 +195,7 @@ def _blocks(frame: pd.DataFrame, encoders: Sequence[Encoder] | None) -> dict[str
 
 
 def _beside(path: Path, value: Any) -> Any:
-    return value if not isinstance(value, str) or "://" in value or not value else str(path.parent / value)
+    return value if not isinstance(value, str) or "://" in value or not value else str(path.parent.absolute() / value)
 
 
 def _words(value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from mmsdk.protocols import LLM
 from mmsdk.types import Message
 from mmsdk_recommend.catalogue import plain
+from mmsdk_recommend.models.content import ContentModel
 from mmsdk_recommend.recommender import Recommender
 
 _LEAST = 0.05
@@ -65,7 +66,8 @@ def explain(
     for name, value in zip(names, told.history.tolist(), strict=True):
         summed[name] = summed.get(name, 0.0) + value
     ordered = tuple(sorted(summed.items(), key=lambda pair: -pair[1]))
-    by_content = float(told.parts["content"].sum()) if "content" in told.parts else 0.0
+    content = told.history if isinstance(recommender.model, ContentModel) else told.parts.get("content")
+    by_content = 0.0 if content is None else float(content.sum())
     reasons = [shown(recommender, name) for name, value in ordered[:most] if value > 0]
     text = _sentence(recommender, item, ordered, told.rest, by_content=by_content, reasons=reasons)
     if llm is not None:

@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable
 from functools import lru_cache
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -123,12 +124,12 @@ def _title(recommender: "Recommender", item: Any) -> str:
 
 
 def _path(recommender: "Recommender", item: str) -> str | None:
-    """Give the file of an item's picture, when the catalogue names one on this machine."""
+    """Give the file of an item's picture, when the catalogue names one that is on this machine."""
     from mmsdk_recommend.names import known
 
     place = int(recommender.data.items.get_indexer([known(item, recommender.data.items)])[0])
     named = recommender.metadata[place].get("image") if place >= 0 else None
-    return named if isinstance(named, str) and "://" not in named else None
+    return named if isinstance(named, str) and "://" not in named and Path(named).is_file() else None
 
 
 @lru_cache(maxsize=512)

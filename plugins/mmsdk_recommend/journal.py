@@ -19,6 +19,9 @@ from mmsdk_recommend.catalogue import plain
 
 FILE = "journal.sqlite"
 _APPLICATION = 0x6D6D7263
+_HEAVIEST = 1e6
+_LATEST = 1e11
+"""The year 5138: a larger time is in milliseconds."""
 _MIGRATIONS = (
     """
     CREATE TABLE events (
@@ -61,10 +64,15 @@ class Journal(Closing):
     def push(
         self, user: Hashable, item: Hashable, *, kind: str = "take", weight: float = 1.0, at: float | None = None
     ) -> None:
-        """Keep one event; on the disk when this returns. Raises ``InputError`` for empty names or weights."""
-        if user in (None, "") or item in (None, "") or not weight > 0:
-            raise InputError(f"an event has a user, an item and a weight above 0, not {user!r}, {item!r}, {weight!r}")
-        row = (_key(user), _key(item), time.time() if at is None else float(at), kind, float(weight))
+        """Keep one event; on the disk when this returns. Raises ``InputError`` for empty names and odd numbers."""
+        if user in (None, "") or item in (None, "") or not 0 < weight <= _HEAVIEST:
+            raise InputError(
+                f"an event has a user, an item and a weight above 0 up to {_HEAVIEST:g}, not {user!r}, {item!r}, {weight!r}"
+            )
+        when = time.time() if at is None else float(at)
+        if not abs(when) < _LATEST:
+            raise InputError(f"the time of an event is in seconds since 1970, not {at!r}")
+        row = (_key(user), _key(item), when, kind, float(weight))
         with self._lock, transaction(self.connection, write=True):
             self.connection.execute("INSERT INTO events (user, item, time, kind, weight) VALUES (?,?,?,?,?)", row)
 

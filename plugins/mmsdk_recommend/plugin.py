@@ -180,7 +180,8 @@ class Recommend(Plugin):
         from mmsdk_recommend.versions import Versions
 
         frame, catalogue = _read(request)
-        fitted = Recommender(request.model, encoders=self.runtime.encoders()).fit(frame, catalogue)
+        made = Recommender(request.model, encoders=self.runtime.encoders(), index=request.index)
+        fitted = made.fit(frame, catalogue)
         about = {
             "model": request.model,
             "interactions": request.interactions,
@@ -229,8 +230,11 @@ def _evaluate(request: EvaluateRequest) -> "Measured":
     frame, catalogue = _read(request)
     models = [name.strip() for name in request.models.split(",") if name.strip()]
     options: dict[str, Any] = {"k": request.k, "labels": request.labels, "tune": request.tune}
+    if request.report.is_dir():
+        raise InputError(f"{request.report} is a folder: name a file for the report")
     found = evaluate(split(frame, request.split), models, catalogue=catalogue, **options)
-    return Measured({**found.to_json(), "report": str(write_report(found, request.report))})
+    written = str(write_report(found, request.report).resolve()) if request.write else None
+    return Measured({**found.to_json(), "report": written})
 
 
 def _validate(request: Source) -> dict[str, Any]:

@@ -8,7 +8,7 @@ It knows no model but the two whose parts it asks: content and hybrid.
 
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,13 @@ from mmsdk.protocols import Encoder
 from mmsdk.types import Content, Filter
 from mmsdk_recommend import catalogue as catalogues
 from mmsdk_recommend import saving
+from mmsdk_recommend.candidates import Candidates
 from mmsdk_recommend.catalogue import Catalogue
 from mmsdk_recommend.conditions import Mask, Table
 from mmsdk_recommend.interactions import Floats, Histories, Interactions, Numbers
 from mmsdk_recommend.models.content import ContentModel
 from mmsdk_recommend.models.hybrid import Hybrid
-from mmsdk_recommend.models.protocol import Contributions, Corpus, create, towards
+from mmsdk_recommend.models.protocol import Contributions, Corpus, Factored, create, towards
 from mmsdk_recommend.ranking import top
 from mmsdk_recommend.saving import Saved
 from mmsdk_recommend.serving import Served, Serving, World
@@ -36,7 +37,8 @@ class Recommender:
     """Recommend items to users with a model of one of the names under the entry points ``mmsdk_recommend.models``.
 
     ``params`` go to the model; ``encoders`` are those for the content of a catalogue, without them those of the
-    settings. Methods that only ask can be called from several threads.
+    settings. ``index`` is ``exact``, or for large catalogues and the models ials, sasrec and content ``auto`` or a string
+    of FAISS's index factory: candidates come from it. Methods that only ask can be called from several threads.
 
     >>> frame = pd.DataFrame({"user": list("aabbc"), "item": ["x", "y", "x", "z", "x"]})
     >>> recommender = Recommender("item_knn").fit(frame)
@@ -45,10 +47,21 @@ class Recommender:
     """
 
     def __init__(
-        self, model: str = "hybrid", *, seed: int = 0, encoders: Sequence[Encoder] | None = None, **params: Any
+        self,
+        model: str = "hybrid",
+        *,
+        seed: int = 0,
+        encoders: Sequence[Encoder] | None = None,
+        index: str = "exact",
+        **params: Any,
     ) -> None:
-        self.name, self.seed, self.encoders = model, seed, encoders
+        self.name, self.seed, self.encoders, self.index = model, seed, encoders, index
         self.model = create(model, **params)
+        if index != "exact" and not isinstance(self.model, Factored):
+            raise InputError(
+                f"model {model!r} sums over the history and scores all items: index is for ials and its like"
+            )
+        self._candidates: Candidates | None = None
         self._data: Interactions | None = None
         self.catalogue: Catalogue | None = None
         self.width = 0
@@ -56,7 +69,7 @@ class Recommender:
 
     def get_params(self) -> dict[str, Any]:
         """Give what it was made with: ``Recommender(**params)`` makes its like."""
-        return {"model": self.name, "seed": self.seed, **self.model.get_params()}
+        return {"model": self.name, "seed": self.seed, "index": self.index, **self.model.get_params()}
 
     def fit(self, interactions: pd.DataFrame, catalogue: pd.DataFrame | Catalogue | None = None) -> "Recommender":
         """Learn from interactions (user, item, optionally time, weight) and a catalogue (item and what it has).
@@ -69,7 +82,7 @@ class Recommender:
         data = Interactions.from_frame(interactions, items=[] if catalogue is None else list(catalogue.items))
         content = None if catalogue is None else catalogue.placed(data.items)
         self.model.fit(Corpus(data.histories, content, self.seed))
-        self.width = len(data.items)
+        self.width, self._candidates = len(data.items), None
         self.adopt(data, catalogue)
         return self
 
@@ -96,7 +109,7 @@ class Recommender:
         places = self.data.users.get_indexer(pd.Index(names)) if names else np.zeros(0, np.int64)
         histories = self.data.histories.with_nobody().take(np.where(places < 0, len(self.data.users), places))
         served = self._served(histories, k, exclude_seen, where=where, serving=serving)
-        return self._frame(served, names)
+        return self._frame(served, names if (places < 0).any() else self.data.users[places])
 
     def for_history(
         self,
@@ -146,8 +159,8 @@ class Recommender:
         return self._nearest(scores, _positive(k), allowed)
 
     def rerank(self, user: Hashable, candidates: Sequence[Hashable]) -> pd.DataFrame:
-        """Order candidates for a user, all of them, seen or not: a frame of item, score, rank."""
-        places = self.places(candidates)
+        """Order candidates for a user, all of them, seen or not, each once: a frame of item, score, rank."""
+        places = self.places(list(dict.fromkeys(candidates)))
         history = self.data.histories.take(self._users([user]))
         scores = self.scores(history)[0]
         order = places[np.argsort(-scores[places], kind="stable")]
@@ -243,6 +256,8 @@ class Recommender:
 
     def adopt(self, data: Interactions, catalogue: Catalogue | None) -> None:
         """Serve from these interactions and items; the model stays as it is."""
+        if catalogue is not self.catalogue:
+            self._candidates = None
         self._data, self.catalogue = data, catalogue
         empty = Catalogue(pd.Index([]), [])
         self._table = Table((catalogue or empty).metadata(data.items))
@@ -259,6 +274,31 @@ class Recommender:
         return serving.arranged(self._best(histories, serving.pool(k), exclude_seen, allowed), k, world=world)
 
     def _best(self, histories: Histories, k: int, exclude_seen: bool, allowed: Mask | None) -> Served:
+        if self.index != "exact":
+            return self._found(histories, k, exclude_seen, allowed)
+        return self._scored(histories, k, exclude_seen, allowed)
+
+    def _found(self, histories: Histories, k: int, exclude_seen: bool, allowed: Mask | None) -> Served:
+        """Take candidates from the index; whom it finds too little for gets all items scored."""
+        model = cast(Factored, self.model)
+        if self._candidates is None:
+            self._candidates = Candidates(model.item_vectors(), self.index)
+        items = np.zeros((len(histories), k), np.int64)
+        scores = np.full((len(histories), k), -np.inf, np.float32)
+        known = histories.clipped(self.width)
+        users, of = model.vectors(known), self._candidates
+        own = [known.row(row) if exclude_seen else known.row(row)[:0] for row in range(len(known))]
+        found = of.best(users, k, taken=own, allowed=None if allowed is None else allowed[: self.width])
+        short = [row for row, best in enumerate(found) if len(best) < k or not len(known.row(row))]
+        for row, best in enumerate(found):
+            items[row, : len(best)], scores[row, : len(best)] = best, of.items[best] @ users[row]
+        if short:
+            whole = self._scored(histories.take(short), k, exclude_seen, allowed)
+            scores[short] = -np.inf
+            items[short, : whole.items.shape[1]], scores[short, : whole.items.shape[1]] = whole.items, whole.scores
+        return Served(items, scores)
+
+    def _scored(self, histories: Histories, k: int, exclude_seen: bool, allowed: Mask | None) -> Served:
         def best(start: int) -> Served:
             part = histories.take(np.arange(start, min(start + step, len(histories))))
             scores = self.scores(part)
@@ -275,7 +315,7 @@ class Recommender:
             return Served(np.zeros((0, 0), np.int64), np.zeros((0, 0), np.float32))
         return Served(np.concatenate([one.items for one in served]), np.concatenate([one.scores for one in served]))
 
-    def _frame(self, served: Served, users: Sequence[Any]) -> pd.DataFrame:
+    def _frame(self, served: Served, users: Sequence[Any] | pd.Index) -> pd.DataFrame:
         rows, ranks = np.nonzero(np.isfinite(served.scores))
         columns = {
             "user": pd.Index(users)[rows] if len(users) else [],

@@ -31,7 +31,8 @@ class Measured(dict[str, Any]):
                 rows.append([one["model"], label, *(_written(figures.get(name)) for name in names)])
         counts, rest = self["counts"], [""] * (len(names) - 1)
         rows.append([self["split"], "known users", f"{counts['warm_test_users']} of {counts['test_users']}", *rest])
-        rows.append(["report", "", str(self["report"]), *rest])
+        if self["report"]:
+            rows.append(["report", "", str(self["report"]), *rest])
         return ["model", "users, items", *names], rows
 
 

@@ -25,6 +25,9 @@ class FitRequest(Source, extra="forbid"):
     """What to fit, and where to keep it."""
 
     model: str = Field("hybrid", description="hybrid, ease, item_knn, ials, sasrec, popularity or content")
+    index: str = Field(
+        "exact", description="for ials, sasrec, content: auto or FAISS's name of an index for candidates"
+    )
     state: str | None = Field(None, description="folder of the recommender; else the setting's")
 
 
@@ -36,7 +39,8 @@ class EvaluateRequest(Source, extra="forbid"):
     k: int = Field(10, ge=1, le=100, description="length of the lists")
     labels: str | None = Field(None, description="metadata key for calibration, such as genres")
     tune: bool = Field(False, description="choose hyper-parameters on a split of the training part")
-    report: Path = Field(Path("recommendation.html"), description=".html file for tables and plots")
+    report: Path = Field(Path("recommendation.html"), description=".html file for tables and plots; an older one goes")
+    write: bool = Field(True, description="write the report, or only print the table")
 
 
 class PushRequest(BaseModel, extra="forbid"):

@@ -15,7 +15,7 @@ from mmsdk_recommend.models.ease import EASE
 from mmsdk_recommend.models.ials import IALS
 from mmsdk_recommend.models.item_knn import ItemKNN
 from mmsdk_recommend.models.popularity import Popularity
-from mmsdk_recommend.models.protocol import Corpus, Model, create, names, towards
+from mmsdk_recommend.models.protocol import Corpus, Factored, Model, create, names, towards
 from mmsdk_recommend.ranking import top
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -145,7 +145,7 @@ def test_ials_folds_in_what_implicit_solved() -> None:
     model.solved.clear()
     np.testing.assert_array_equal(model.score(taken), known)
     np.testing.assert_allclose(
-        model.fold_in(taken), other.recalculate_user(np.arange(len(taken)), confidence), atol=1e-3
+        model.vectors(taken), other.recalculate_user(np.arange(len(taken)), confidence), atol=1e-3
     )
 
 
@@ -240,3 +240,12 @@ def test_histories_keep_order_and_count() -> None:
     taken = Interactions.from_frame(frame)
     assert taken.items[taken.histories.row(0)].tolist() == [3, 1]
     assert taken.histories.faded(1.0).toarray()[0].tolist() == [1.0, 0.0, 0.5]
+
+
+@pytest.mark.parametrize("name", ["ials", "sasrec", "content"])
+def test_factors_multiply_to_the_score(name: str) -> None:
+    model = create(name, **{"sasrec": {"epochs": 1, "dimension": 16}, "ials": {"factors": 8}}.get(name, {}))
+    model.fit(corpus())
+    assert isinstance(model, Factored)
+    histories = Histories.of([[0, 1, 2], [], [3]], width=corpus().histories.width)
+    np.testing.assert_allclose(model.vectors(histories) @ model.item_vectors().T, model.score(histories), atol=1e-5)

@@ -70,10 +70,15 @@ def test_from_purchases_to_an_explanation(
     assert [one["model"] for one in measured["models"]] == ["popularity", "item_knn", "ease"]
     assert {"value", "low", "high"} == set(measured["models"][2]["figures"]["NDCG@10"])
     assert page.is_file()
+    assert measured["report"] == str(page.resolve())
     assert main(["recommend", "evaluate", str(files / "bought.csv"), "--models", "ease", "--report", str(page)]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].split()[:4] == ["model", "users,", "items", "NDCG@10"]
     assert {line.split()[0] for line in shown[1:]} == {"popularity", "item_knn", "ease", "global_time", "report"}
+    plain = command(capsys, "evaluate", str(files / "bought.csv"), "--models", "ease", "--no-write")
+    assert plain["report"] is None
+    assert not Path("recommendation.html").exists()
+    command(capsys, "evaluate", str(files / "bought.csv"), "--report", str(tmp_path), code=InputError.exit_code)
     assert command(capsys, "fit", str(files / "bought.csv"), "--model", "popularity")["version"] == "v0002"
     assert command(capsys, "rollback") == {"version": "v0001"}
 

@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmsdk.errors import CollectionError, CollectionNotFoundError, CorruptionError, InputError, InvalidFilterError
+from mmsdk.errors import (
+    CollectionError,
+    CollectionNotFoundError,
+    CorruptionError,
+    InputError,
+    InvalidFilterError,
+    MmsdkError,
+)
 from mmsdk.types import Delta, Message, Modality
 from mmsdk_recommend import Recommender, Rules, Serving
 from mmsdk_recommend.changes import add_items, erase, update
@@ -73,6 +80,8 @@ def test_one_user_may_be_asked_for_alone() -> None:
     for users in (3, np.int64(3), [3], pd.Series([3], index=[9]), np.array([3])):
         assert made.recommend(users)[["user", "item"]].values.tolist() == [[3, 6]]
     assert made.recommend(4, k=9)["item"].tolist() == [5, 6]
+    small = Recommender("item_knn").fit(frame.astype({"user": "int32", "item": "int16"})).recommend(frame["user"])
+    assert [str(small[name].dtype) for name in ("user", "item")] == ["int32", "int16"]
 
 
 def test_what_was_seen_comes_only_when_asked_for(hybrid: Recommender) -> None:
@@ -136,7 +145,7 @@ def test_new_items_are_placed_by_content(hybrid: Recommender) -> None:
 def test_similar_and_rerank(hybrid: Recommender) -> None:
     assert {group(item) for item in hybrid.similar("i5", k=4)["item"]} == {1}
     assert "i5" not in set(hybrid.similar("i5", k=40)["item"])
-    ordered = hybrid.rerank("u1", ["i2", "i1", "i36"])
+    ordered = hybrid.rerank("u1", ["i2", "i1", "i36", "i2"])
     assert sorted(ordered["item"]) == ["i1", "i2", "i36"]
     assert ordered["item"][0] == "i1"
 
@@ -284,6 +293,12 @@ def test_content_is_a_reason_only_where_it_carried_weight() -> None:
     assert "content is like" in told.text
 
 
+def test_the_content_model_says_that_content_is_its_reason() -> None:
+    told = explain(Recommender("content").fit(*world()), "u1", "i9")
+    assert told.by_content == pytest.approx(told.score)
+    assert "its content is like theirs" in told.text
+
+
 def test_an_evaluation_has_baselines_segments_and_a_report(tmp_path: Path) -> None:
     interactions, catalogue = world(users=120)
     found = evaluate(split(interactions, "random"), ["ease"], catalogue=catalogue, k=5, labels="maker")
@@ -374,3 +389,46 @@ def test_what_an_llm_says_is_checked(reply: str, taken: bool) -> None:
     said = reply.format(item="Lamp 9", reason=reason)
     told = explain(made, "u1", "i9", llm=Phrases(said), most=1)
     assert told.text == (said if taken else plain.text)
+
+
+@pytest.mark.parametrize(("index", "least"), [("Flat", 1.0), ("IVF16,Flat", 0.9)])
+@pytest.mark.parametrize("model", ["ials", "sasrec", "content"])
+def test_candidates_from_an_index_are_the_best_items(model: str, index: str, least: float) -> None:
+    interactions, catalogue = world(users=80, items=600)
+    params: dict[str, Any] = {"sasrec": {"epochs": 1, "dimension": 16}, "ials": {"factors": 16}}.get(model, {})
+    exact = Recommender(model, **params).fit(interactions, catalogue)
+    found = Recommender(model, index=index, **params)
+    found.model, found.width = exact.model, exact.width
+    found.adopt(exact.data, exact.catalogue)
+    users = [*interactions["user"].unique(), "nobody"]
+    for where in (None, {"price": {"$lt": 200}}, {"maker": "m1"}):
+        right, got = (one.recommend(users, k=10, where=where) for one in (exact, found))
+        assert len(right) == len(got) == 10 * len(users)
+        near = np.abs(right["score"] - got["score"]) < 1e-5  # of equals, any
+        assert near.mean() >= least
+        assert interactions.merge(got, on=["user", "item"]).empty
+
+
+def test_an_index_gives_all_that_matches_and_follows_changes(tmp_path: Path) -> None:
+    interactions, catalogue = world(items=600)
+    exact = Recommender("content").fit(interactions, catalogue)
+    made = Recommender("content", index="IVF16,Flat").fit(interactions, catalogue)
+    where = {"item": {"$in": ["i1", "i5", "i9"]}}
+    assert set(made.recommend(["u1"], k=10, exclude_seen=False, where=where)["item"]) == {"i1", "i5", "i9"}
+    assert len(made.recommend(["u1"], k=1000, exclude_seen=False)) == 600
+    again = Recommender.load(made.save(tmp_path / "saved"))
+    assert again.get_params() == made.get_params()
+    assert again.get_params()["index"] == "IVF16,Flat"
+    pd.testing.assert_frame_equal(again.recommend(["u1"], k=3), made.recommend(["u1"], k=3), rtol=1e-4)
+    more = pd.DataFrame({"item": ["late"], "vector": [[0.0, 0.0, 1.0, 0.0]]})
+    for one in (exact, made):
+        one.recommend(["u2"])
+        add_items(one, more)
+        update(one, pd.DataFrame({"user": ["u2"], "item": ["new"], "time": [9000]}))
+    where = {"item": {"$in": ["late", "new", "i1"]}}
+    lists = [one.recommend(["u2", "u3"], k=9, where=where)["item"].tolist() for one in (exact, made)]
+    assert lists[0] == lists[1]
+    assert lists[1][0] == "late"
+    for wrong in ({"model": "ease", "index": "auto"}, {"model": "ials", "index": "no such"}):
+        with pytest.raises(MmsdkError):
+            Recommender(**wrong).fit(interactions).recommend(["u1"])  # type: ignore[arg-type]

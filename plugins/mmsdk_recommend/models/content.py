@@ -42,13 +42,17 @@ class ContentModel:
 
     def score(self, histories: Histories) -> Floats:
         """Compare with the mean of the history."""
-        return self.near(self.profiles(histories))
+        return self.near(self.vectors(histories))
 
-    def profiles(self, histories: Histories) -> Floats:
+    def vectors(self, histories: Histories) -> Floats:
         """Give the mean content of histories; float32 ``[len(histories), dimension]``."""
         taken = histories.faded(self.half_life)
         total = np.maximum(np.asarray(taken.sum(axis=1)).reshape(-1, 1), 1e-9)
         return np.asarray((taken @ self.content) / total, np.float32)
+
+    def item_vectors(self) -> Floats:
+        """Give the content."""
+        return self.content
 
     def near(self, vectors: Floats) -> Floats:
         """Give the inner product of all items with vectors of the content's space."""

@@ -62,15 +62,19 @@ class IALS:
             )
             model.fit(confidence, show_progress=False)
         self._learned(np.asarray(model.item_factors, np.float32))
-        self.fold_in(corpus.histories)
+        self.vectors(corpus.histories)
         self._stored = len(self.solved)
 
     def score(self, histories: Histories) -> Floats:
         """Fold in, then multiply."""
-        return np.asarray(self.fold_in(histories) @ self.items.T)
+        return np.asarray(self.vectors(histories) @ self.items.T)
 
-    def fold_in(self, histories: Histories) -> Floats:
-        """Give the user factors of histories; float32 ``[len(histories), factors]``."""
+    def item_vectors(self) -> Floats:
+        """Give the item factors."""
+        return self.items
+
+    def vectors(self, histories: Histories) -> Floats:
+        """Give the user factors of histories, folded in; float32 ``[len(histories), factors]``."""
         taken, users = histories.matrix, np.zeros((len(histories), self.items.shape[1]), np.float32)
         for row in np.flatnonzero(np.diff(taken.indptr)):
             part = slice(taken.indptr[row], taken.indptr[row + 1])

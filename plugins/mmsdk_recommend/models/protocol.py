@@ -83,6 +83,22 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
+class Factored(Model, Protocol):
+    """Score by inner products: ``score(histories)`` is ``vectors(histories) @ item_vectors().T``.
+
+    Candidates of such models can come from an index.
+    """
+
+    def item_vectors(self) -> Floats:
+        """Give the vectors of all items; float32 ``[width, dimension]``."""
+        ...
+
+    def vectors(self, histories: Histories) -> Floats:
+        """Give the vectors of histories; float32 ``[len(histories), dimension]``."""
+        ...
+
+
 def names() -> list[str]:
     """Give the names of all models that are installed."""
     return sorted({point.name for point in entry_points(group=GROUP)})

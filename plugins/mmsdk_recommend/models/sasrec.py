@@ -113,17 +113,37 @@ class SASRec:
 
     def score(self, histories: Histories) -> Floats:
         """Score all items as the next; 0 for all after an empty history."""
-        network, length = self._fitted(), self.options["length"]
         out = np.zeros((len(histories), histories.width), np.float32)
-        some = np.flatnonzero(histories.lengths)
-        with torch.inference_mode():
-            for start in range(0, len(some), 256):
-                rows = some[start : start + 256]
-                sequences = [histories.row(row)[-length:] + 1 for row in rows]
-                last = torch.tensor([len(row) - 1 for row in sequences], device=self.device)
-                hidden = network(_padded(sequences).to(self.device))[torch.arange(len(rows)), last]
-                out[rows] = network.logits(hidden).float().cpu().numpy()
+        for rows, hidden in self._expected(histories):
+            with torch.inference_mode():
+                out[rows] = self._fitted().logits(hidden).float().cpu().numpy()
         return out
+
+    def item_vectors(self) -> Floats:
+        """Give the item vectors, and their biases as the last dimension."""
+        network = self._fitted()
+        with torch.inference_mode():
+            found = torch.cat([network.items.weight[1:], network.bias[:, None]], dim=1)
+        return np.asarray(found.cpu().numpy())
+
+    def vectors(self, histories: Histories) -> Floats:
+        """Give what is expected next, with 1 for the bias; zeros for an empty history."""
+        out = np.zeros((len(histories), self.options["dimension"] + 1), np.float32)
+        for rows, hidden in self._expected(histories):
+            out[rows] = np.pad(hidden.float().cpu().numpy(), ((0, 0), (0, 1)), constant_values=1)
+        return out
+
+    def _expected(self, histories: Histories) -> Iterator[tuple[np.ndarray[Any, np.dtype[np.int64]], Tensor]]:
+        """Give rows with what the network expects after them, 256 at a time, empty ones left out."""
+        network, length = self._fitted(), self.options["length"]
+        some = np.flatnonzero(histories.lengths)
+        for start in range(0, len(some), 256):
+            rows = some[start : start + 256]
+            sequences = [histories.row(row)[-length:] + 1 for row in rows]
+            last = torch.tensor([len(row) - 1 for row in sequences], device=self.device)
+            with torch.inference_mode():
+                hidden = network(_padded(sequences).to(self.device))[torch.arange(len(rows)), last]
+            yield rows, hidden
 
     def contributions(self, history: Histories, target: Target) -> Contributions:
         """Give the whole score as one: attention does not split into the items of a history."""
