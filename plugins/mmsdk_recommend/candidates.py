@@ -1,7 +1,7 @@
 """Candidates through the core's FAISS indexes, for models whose score is an inner product of a user and an item.
 
-What the index finds is scored exactly, so only who is found can differ from scoring all items; with a flat index nothing
-does. Nothing here knows models or names.
+What the index finds is scored exactly, so only what is found can differ from scoring all items; with a flat index
+nothing does. Nothing here knows models or names.
 """
 
 from collections.abc import Sequence

@@ -67,7 +67,8 @@ class Journal(Closing):
         """Keep one event; on the disk when this returns. Raises ``InputError`` for empty names and odd numbers."""
         if user in (None, "") or item in (None, "") or not 0 < weight <= _HEAVIEST:
             raise InputError(
-                f"an event has a user, an item and a weight above 0 up to {_HEAVIEST:g}, not {user!r}, {item!r}, {weight!r}"
+                f"an event has a user, an item and a weight above 0, at most {_HEAVIEST:g}, "
+                f"not {user!r}, {item!r}, {weight!r}"
             )
         when = time.time() if at is None else float(at)
         if not abs(when) < _LATEST:

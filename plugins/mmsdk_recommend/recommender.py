@@ -37,8 +37,8 @@ class Recommender:
     """Recommend items to users with a model of one of the names under the entry points ``mmsdk_recommend.models``.
 
     ``params`` go to the model; ``encoders`` are those for the content of a catalogue, without them those of the
-    settings. ``index`` is ``exact``, or for large catalogues and the models ials, sasrec and content ``auto`` or a string
-    of FAISS's index factory: candidates come from it. Methods that only ask can be called from several threads.
+    settings. ``index`` is ``exact``, or for large catalogues and the models ials, sasrec and content ``auto`` or a
+    string of FAISS's index factory: candidates come from it. Methods that only ask can be called from several threads.
 
     >>> frame = pd.DataFrame({"user": list("aabbc"), "item": ["x", "y", "x", "z", "x"]})
     >>> recommender = Recommender("item_knn").fit(frame)

@@ -46,6 +46,11 @@ def test_showings_are_counted_by_version(tmp_path: Path) -> None:
         first, second = journal.show(found, version="v0001", at=100)
         [third] = journal.show(made.recommend(["u1"], k=2), version="v0002", at=200)
         journal.reward(first, found["item"][0])
+        for odd in (1.7e12, float("nan"), float("inf")):
+            with pytest.raises(InputError, match="seconds since 1970"):
+                journal.push("ann", 8, at=odd)
+        with pytest.raises(InputError, match="at most"):
+            journal.push("ann", 8, weight=1e308)
         with pytest.raises(InputError, match="did not show"):
             journal.reward(second, "nothing")
         told = journal.monitor(items=40)
