@@ -12,6 +12,7 @@ from PIL import Image
 
 from mmsdk.errors import InputError
 from mmsdk_recommend import Recommender, Serving
+from mmsdk_recommend.catalogue import read
 from mmsdk_recommend.explorer import explorer
 from mmsdk_recommend.journal import Journal
 from mmsdk_recommend.offpolicy import effective, ips, snips
@@ -146,3 +147,26 @@ async def test_the_explorer_shows_lists_and_pictures_and_no_markup_of_others(tmp
         picture = await client.get("/picture", params={"item": "i3"})
         assert picture.headers["content-type"] == "image/jpeg"
         assert (await client.get("/picture", params={"item": "../red.png"})).status_code == 404
+
+
+async def test_pictures_named_beside_the_catalogue_are_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interactions, catalogue = world()
+    (tmp_path / "shop").mkdir()
+    Image.new("RGB", (50, 40), (200, 30, 30)).save(tmp_path / "shop" / "red.png")
+    catalogue["image"] = ["red.png" if number % 2 else "lost.png" for number in range(len(catalogue))]
+    catalogue.drop(columns="vector").to_json(tmp_path / "shop" / "items.jsonl", orient="records", lines=True)
+    monkeypatch.chdir(tmp_path)
+    made = Recommender("item_knn").fit(interactions, read(Path("shop/items.jsonl")))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    transport = httpx.ASGITransport(explorer(lambda: made))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.get("/picture", params={"item": "i3"})).headers["content-type"] == "image/jpeg"
+        assert (await client.get("/picture", params={"item": "i4"})).status_code == 404
+        page = (await client.get("/", params={"user": "u1"})).text
+    shown = set(re.findall(r'<img src="picture\?item=i(\d+)"', page))
+    assert shown
+    assert all(int(number) % 2 for number in shown)
+    assert 'class="blank"' in page
