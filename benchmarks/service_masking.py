@@ -1,12 +1,16 @@
 """Measure masking on 2,000 messages made with Faker: 1,000 English (en_US), 1,000 Chinese (zh_CN).
 
-    python -m benchmarks.service_masking
+    python -m benchmarks.service_masking [--set development held-out]
+
+``development`` was looked at while the patterns were written. ``held-out`` has other locales (en_US, en_GB, en_AU, en_CA;
+zh_CN, zh_TW), seeds, sentences and decoys, written before the patterns were run on it.
 
 Each message is a sentence of a customer with one or two values of known kind, or a decoy (an order or parcel number, a
 price, a date, a version). A value is found when one finding of its kind covers it whole; a finding is right when it
 overlaps a value of its kind. Names and addresses are reported apart.
 """
 
+import argparse
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -40,9 +44,58 @@ DECOYS = (
     *("订单号{10}还没到", "快递单号{12}查不到", "价格是{3}.50元，2024年5月1{1}日下单", "型号A{4}的帐篷有{2}厘米吗"),
 )
 
+HELD_ENGLISH = {
+    "email": ("Can you resend the invoice to {}?", "{} is the address I signed up with", "cc {} and my husband please"),
+    "phone": (
+        "If the driver gets lost, have him dial {}.",
+        "Tel. {}",
+        "Text {} once it ships",
+        "try {} or ring the bell",
+    ),
+    "credit_card": ("You took the money from {} twice!", "Visa {} was declined, why?", "use {} for the new order"),
+    "iban": ("Please wire it back, my bank details: {}.", "refund goes to {} as before", "account no. {}, thanks"),
+    "ssn": ("Your form wants my social, it is {}.", "SSN {} / please delete it", "ID check: {}"),
+    "name": ("The parcel is for {}, my neighbour.", "Hi, {} here.", "Mr. {} signed for it", "Best, {}"),
+    "address": ("We moved, send it to {} from now on.", "Ship to: {}", "Pick it up at {}, second door on the left."),
+}
+HELD_CHINESE = {
+    "email": ("发票请寄到{}，多谢", "账号是{}登录不了", "抄送{}一份吧"),
+    "phone": ("快递员可以打{}", "我换号了，现在用{}", "联系方式：{}（白天）", "加我微信{}"),
+    "credit_card": ("刚才刷的是{}，没成功", "卡{}怎么扣了我两笔钱？", "换成{}这张付"),
+    "iban": ("海外账户{}能收退款吗", "请汇到{}，谢谢"),
+    "chinese_id": ("实名认证填{}提示错误", "证件：{}，麻烦核对", "{}是我的身份证"),
+    "name": ("包裹是给{}的", "签收人{}，不是我", "您好，我叫{}，想退货", "持卡人：{}"),
+    "address": ("搬家了，改送{}", "请寄到{}，放门口就行", "收货地址是{}。"),
+}
+HELD_DECOYS = (
+    *(
+        "My basket QM{7} shows {2} items",
+        "tracking 1Z{9} says 0{1}:3{1}",
+        "size {2}-{2}, colour {3}",
+        "I am {2} years old",
+    ),
+    *(
+        "since 3{1}/12/2023 nothing happened",
+        "PO {10} was {4}.00 USD",
+        "error 0x{8}",
+        "model TX-{4}-{3}",
+        "{4} {4} points",
+    ),
+    *("订单2023{12}还没发", "帐篷{3}x{3}厘米", "积分{5}分，券{8}", "{2}号楼有快递柜", "2023年1{1}月2{1}日{2}:3{1}下单"),
+)
+HELD = (
+    ("en_US", HELD_ENGLISH, 400),
+    *(
+        (name, {kind: some for kind, some in HELD_ENGLISH.items() if kind != "ssn"}, 200)
+        for name in ("en_GB", "en_AU", "en_CA")
+    ),
+    ("zh_CN", HELD_CHINESE, 700),
+    ("zh_TW", {kind: some for kind, some in HELD_CHINESE.items() if kind != "chinese_id"}, 300),
+)
+
 
 def values(faker: Faker, locale: str) -> dict[str, Callable[[], str]]:
-    own = {"ssn": faker.ssn} if locale == "en_US" else {"chinese_id": faker.ssn}
+    own = {"en_US": {"ssn": faker.ssn}, "zh_CN": {"chinese_id": faker.ssn}}.get(locale, {})
     return {
         "email": faker.email,
         "phone": faker.phone_number,
@@ -55,10 +108,10 @@ def values(faker: Faker, locale: str) -> dict[str, Callable[[], str]]:
 
 
 def messages(
-    locale: str, templates: dict[str, tuple[str, ...]], *, count: int
+    locale: str, templates: dict[str, tuple[str, ...]], *, count: int, seed: int, decoys: Sequence[str]
 ) -> list[tuple[str, list[guard.Finding]]]:
-    faker, chosen = Faker(locale), random.Random(7)
-    faker.seed_instance(7)
+    faker, chosen = Faker(locale), random.Random(seed)
+    faker.seed_instance(seed)
     makers, found = values(faker, locale), []
     for number in range(count):
         text, spans = "", []
@@ -69,20 +122,30 @@ def messages(
             spans.append(guard.Finding(kind, len(text), len(text) + len(value)))
             text += value + after
         if number % 3 == 0:
-            text += " " + decoy(chosen)
+            text += " " + decoy(chosen, decoys)
         found.append((text, spans))
     return found
 
 
-def decoy(chosen: random.Random) -> str:
-    text = chosen.choice(DECOYS)
+def decoy(chosen: random.Random, decoys: Sequence[str]) -> str:
+    text = chosen.choice(decoys)
     for size in range(12, 0, -1):
         text = text.replace(f"{{{size}}}", str(chosen.randrange(10 ** (size - 1), 10**size)))
     return text
 
 
 def main() -> None:
-    made = [*messages("en_US", ENGLISH, count=1000), *messages("zh_CN", CHINESE, count=1000)]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", choices=["development", "held-out"], default="held-out")
+    parts = (("en_US", ENGLISH, 1000), ("zh_CN", CHINESE, 1000))
+    seed, decoys = 7, DECOYS
+    if parser.parse_args().set == "held-out":
+        parts, seed, decoys = HELD, 2026, HELD_DECOYS
+    made = [
+        message
+        for locale, templates, count in parts
+        for message in messages(locale, templates, count=count, seed=seed, decoys=decoys)
+    ]
     hit, right = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     missed = []
     for text, spans in made:
@@ -103,7 +166,7 @@ def main() -> None:
     )
     for kind in sorted(hit):
         show(kind, hit[kind], right[kind])
-    print(*missed[:25], sep="\n")
+    print(*missed[:60], sep="\n")
 
 
 def _overlap(one: guard.Finding, span: guard.Finding) -> bool:
