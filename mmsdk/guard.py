@@ -240,13 +240,20 @@ _PHONE = "|".join(
         r"\+\d{1,3}(?:[ .\-/]?\(?\d{1,5}\)?){2,7}",  # international
         r"(?:86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}",  # China, mobile
         r"(?<![0-9] )(?<![0-9]-)0\d{1,4}[ /-]\d{3,8}(?:[ -]\d{2,6}){0,3}",  # with the trunk prefix 0
+        r"(?<![0-9] )(?<![0-9]-)\(0\d{1,4}\)\.?[ -]?\d{3,8}(?:[ .-]\d{2,6}){0,3}",  # the prefix in brackets
+        r"0\d{1,3}\.\d{3,4}\.\d{3,4}",
+        r"(?<!ISBN )0[1-9]\d{8,9}",
         r"400[ -]?\d{3}[ -]?\d{4}",  # China, service
         r"(?:(?:00)?1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}",  # North America
         r"001[2-9]\d{9}",
     )
 )
-_CALLED = r"(?:phone|mobile|cell|tel|call|text|reach|ring|fax|whatsapp|contact|number is|电话|手机|联系)"
-_MAESTRO = re.compile(r"50|5[6-9]|6")
+_CALLED = r"(?:phone|mobile|cell|tel|call|text|reach|ring|dial|try|fax|whatsapp|contact|number is|电话|手机|联系)"
+_EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,6})?"
+_NO_ORDER = r"(?:(?!order|parcel|invoice|tracking|item|\bPO\b|\bno\b)[^\d\n]){0,24}"
+_LOCAL = r"(?:\W{0,3}|\W?(?:is|no|number|me at|me on|us at|us on|at|on)\W{1,3})"
+_MAESTRO = re.compile(r"0604|50|5[6-9]|6")
+_CARD = r"[3-6]\d{3}|2(?:2[2-9]|[3-6]\d|7[0-2])\d|2014|2149|2131|1800|0604"  # no year 2023 in front of an order number
 _WAY = (
     "Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Place|Pl|Square|Sq|Way|Terrace|Highway|Hwy|"
     "Parkway|Pkwy|Alley|Bypass|Circle|Cliffs?|Common|Corners?|Courts|Cove|Creek|Crescent|Crossing|Crossroad|Curve|Dale|"
@@ -256,9 +263,18 @@ _WAY = (
     "Mountains?|Neck|Orchard|Oval|Overpass|Park|Parks|Pass|Passage|Path|Pike|Pines?|Plains?|Plaza|Points?|Ports?|Prairie|"
     "Radial|Ramp|Ranch|Rapids?|Rest|Ridges?|River|Route|Row|Rue|Run|Shoals?|Shores?|Skyway|Springs?|Spurs?|Squares|Station|"
     "Stravenue|Stream|Streets|Summit|Throughway|Trace|Track|Trafficway|Trail|Tunnel|Turnpike|Underpass|Unions?|Valleys?|"
-    "Via|Viaduct|Views?|Villages?|Ville|Vista|Walks?|Wall|Ways|Wells?"
+    "Beach|Bluffs?|Branch|Bridge|Brooks?|Burgs?|Camp|Canyon|Cape|Causeway|Centers?|Circles|Club|Coves|Course|Crest|Drives|"
+    "Islands|Roads|Shoal|Spurs|Stravenue|Union|Via|Viaduct|Views?|Villages?|Ville|Vista|Walks?|Wall|Ways|Wells?"
 )
+_POSTCODE = (
+    r"(?:[A-Z]{2} \d{5}(?:-\d{4})?|(?:NSW|VIC|QLD|TAS|ACT|[WS]A|NT),? \d{4}|[A-Z]{2} [A-Z]\d[A-Z] ?\d[A-Z]\d|"
+    r"[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2})\b"
+)
+_CAPITALS = r"[A-Z][\w'’-]*(?: [A-Z][\w'’-]*){0,3}"
 _STREET = (
+    rf"(?<![\w.])(?:(?:Flat|Studio|Unit|Suite|Apt\.?|Apartment) \w{{1,5}},? )?(?:[\d/]{{1,7}}[A-Za-z]? )?{_CAPITALS}"
+    rf"(?:,? (?:Apt\.?|Apartment|Suite|Unit|Floor|#) ?\w+)?,\s?{_CAPITALS},? {_POSTCODE}|"
+    r"US(?:S|NS|CGC|NV) [A-Z]\w+, [ADF]PO A[AEP] \d{5}|"
     rf"(?<![\w.])(?:\d{{1,6}}[A-Za-z]? (?:[NSEW]\.? )?(?:[A-Z][\w'’-]* ){{1,3}}(?:{_WAY})\b\.?"
     r"(?:,? (?:Apt\.?|Apartment|Suite|Unit|Floor|#) ?\w+)?|(?:PSC|Unit) \d{3,5},? Box \d{3,5}|P\.? ?O\.? Box \d+)"
     r"(?:[,\n]\s*(?:[A-Z][\w'’-]*(?: [A-Z][\w'’-]*){0,3}|[ADF]PO),?(?: [A-Z]{2})? \d{5}(?:-\d{4})?|"
@@ -267,27 +283,36 @@ _STREET = (
 _PLACE = "(?:自治区|自治州|特别行政区|省|市|区|县|州|盟|旗|镇|乡|村)"
 _ADDRESS_CJK = (
     rf"(?:[\u4e00-\u9fff]{{1,8}}?{_PLACE}){{1,5}}[\u4e00-\u9fff0-9]{{1,10}}?(?:大道|大街|路|街|巷|弄|胡同|道)"
-    r"(?:[\d一二三四五六七八九十]+号|[A-Za-z]座)?"
+    r"(?:[\d一二三四五六七八九十]+[号號]|[A-Za-z]座)?"
     r"(?:[\d一二三四五六七八九十A-Za-z]+(?:号楼|栋|幢|单元|室|层|楼|座)){0,4}(?: ?\d{6}(?!\d))?"
+    r"|(?:(?<!\d)\d{3,6} ?)?[\u4e00-\u9fff]{2,9}?(?:大道|大街|路|街|巷|弄)"
+    r"(?:[\d一二三四五六七八九十]+段)?\d+[号號](?:之\d+)?(?:\d+[楼樓层層室])?"
 )
 _TITLE = r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Madam)\.? "
-_WORD = r"[A-Z][a-zà-ÿ'’-]*[a-zà-ÿ](?:[A-Z][a-zà-ÿ]+)?"
+_WORD = r"[A-Z][a-zà-ÿ'’-]*[a-zà-ÿ](?:-?[A-Z][a-zà-ÿ]+)?"
 _NAMED = (
     rf"(?:(?i:\bmy name is|\bmy name's|\bthe name is|\bname: ?|\bsigned,?|\bregards,?|\bi am|\bi'm|"
     rf"\bname on the (?:card|order|account)(?: is)?|\bon behalf of|\bissued to|\baddressed to|"
     rf"\bspeak(?:ing)? (?:to|with))\s+"
     rf"(?:{_TITLE})?|\b{_TITLE})(?P<value>{_WORD}(?: [A-Z]\.)?(?: {_WORD}){{0,2}})"
     rf"|(?:^|[.!?] )[Tt]his is (?P<caller>{_WORD}(?: {_WORD}){{1,2}})(?=[,.]| speaking| from| here|$)"
+    rf"|(?i:\b(?:best|cheers|sincerely|yours|thanks)),\s+(?P<signed>{_WORD}(?: [A-Z]\.)?(?: {_WORD}){{1,2}})"
+    rf"|(?i:\b(?:hi|hello|hey)),? (?P<here>{_WORD}(?: {_WORD}){{0,2}})(?= here\b)"
+    rf"|(?i:\b(?:parcel|package|order|delivery|it|this)) is for (?P<receiver>{_WORD}(?: {_WORD}){{1,2}})"
 )
 _SURNAMES = (
     "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范"
     "金石廖贾夏韦付方白邹孟熊秦邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
     "張劉陳楊黃趙吳孫馬羅鄭許馮鄧蕭葉蘇呂盧鍾陸賈鄒顧龔萬錢嚴湯"
 )
+_RARE = (  # words too, so that they are surnames only where somebody says who he is
+    "謝賴韓蔣閻譚鐘溫莊歐簡連華魯車馮齊聶蘭樂關單項費萧阎满尚晋冉缪"
+    "洪施庄温柯阮詹欧游涂翁童简连尤倪华窦章葛鲁苗柳俞柴单牟甘车成左齐康伍耿焦巩岳聂兰安常乐辛艾申喻祝樊霍翟管盛关卓吉项殷凌费傅"
+)
 _IS = "(?:是|为|叫|[:：])?"
 _NAMED_CJK = (
-    rf"(?:我叫|我是|(?:名字|姓名|收件人|收货人|联系人|持卡人|户名|署名){_IS})\s*"
-    rf"(?P<said>(?:欧阳|司马|诸葛|上官|[{_SURNAMES}])[\u4e00-\u9fff]{{1,2}}?)(?=[，。,.！!；;\s]|的|先生|女士|小姐|$)"
+    rf"(?:我叫|我是|(?:包裹|快递|订单)是给|(?:名字|姓名|收件人|收货人|签收人|簽收人|联系人|持卡人|户名|署名){_IS})\s*"
+    rf"(?P<said>(?:欧阳|司马|诸葛|上官|[{_SURNAMES}{_RARE}])[\u4e00-\u9fff]{{1,2}}?)(?=[，。,.！!；;\s]|的|先生|女士|小姐|$)"
     rf"|(?P<polite>[{_SURNAMES}][\u4e00-\u9fff]{{0,2}})(?=先生|女士|小姐)"
 )
 _KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], int]]] = {
@@ -297,13 +322,15 @@ _KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], int]]] = {
         _pattern(r"[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx]"),
         _chinese_id,
     ),
-    "credit_card": (_pattern(r"(?:[2-6]\d{3}|1800)(?:[ -]?\d){8,15}"), _card),
+    "credit_card": (_pattern(rf"(?:{_CARD})(?:[ -]?\d){{8,15}}"), _card),
     "ip": (_pattern(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"), _address),
     "ssn": (_pattern(r"(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}"), _any),
     "phone": (
         re.compile(
-            rf"(?<![A-Za-z0-9+])(?P<value>(?:{_PHONE})(?: ?(?:x|ext\.?) ?\d{{1,6}})?)(?![A-Za-z0-9])"
-            rf"|(?i:{_CALLED})[^\d\n]{{0,24}}(?P<called>[2-9]\d{{9}})(?![A-Za-z0-9])"
+            rf"(?<![A-Za-z0-9+])(?P<value>(?:{_PHONE}){_EXTENSION})(?![A-Za-z0-9])"
+            rf"|(?i:{_CALLED}{_NO_ORDER})(?P<called>[2-9]\d{{2}}[ .-]?\d{{3}}[ .-]?\d{{4}}{_EXTENSION})(?![A-Za-z0-9])"
+            rf"|\b(?i:(?:phone|tel|mobile|cell|call|text|dial|try|fax){_LOCAL})"
+            r"(?P<local>\d{4}[ .-]?\d{4})(?![A-Za-z0-9]|[ .-]\d)"
         ),
         _phone,
     ),

@@ -30,6 +30,10 @@ from mmsdk.types import Document, Image, Locator, Part
         ("SSN 123-45-6789", "SSN [SSN]"),
         ("from 192.168.0.12 and 2001:db8::ff00:42:8329", "from [IP] and [IP]"),
         ("a@b.com,c@d.org", "[EMAIL],[EMAIL]"),
+        ("Ring (01632) 960832, (02)8798-9088 or 07.4864.3906", "Ring [PHONE], [PHONE] or [PHONE]"),
+        ("快递员可以打0968259734", "快递员可以打[PHONE]"),
+        ("Text 729 486 6283 x12 or tel. 5646 4403.", "Text [PHONE] or tel. [PHONE]."),
+        ("Maestro 060410810232", "Maestro [CREDIT_CARD]"),
     ],
 )
 def test_masked(text: str, masked: str) -> None:
@@ -48,12 +52,31 @@ def test_masked(text: str, masked: str) -> None:
         "2024年12月31日以前退货，共30天。",
         "300.1.1.400 is no address",
         "ISBN 978-3-16-148410-0",
+        "ISBN 0786904070",
+        "订单2023285450118233还没发",
+        "ring the bell, PO 9323895077 is due",
         "@handle and foo@bar",
         "",
     ],
 )
 def test_left_alone(text: str) -> None:
     assert guard.mask(text) == (text, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Ship to: Studio 81, Grace Road, Gillside, TF7W 3AZ now", "Ship to: [ADDRESS] now"),
+        ("at 819 Harrison Plateau, East Courtney, WA, 2918", "at [ADDRESS]"),
+        ("送到三重縣長春路10號9樓，谢谢", "[ADDRESS]，谢谢"),
+        ("Best, Joanna Sloan", "Best, [NAME]"),
+        ("Hi, Reece Scott-Griffiths here.", "Hi, [NAME] here."),
+        ("签收人郑龙，不是我", "签收人[NAME]，不是我"),
+        ("Thanks, Great shop", "Thanks, Great shop"),
+    ],
+)
+def test_addresses_and_names_are_told_by_wording(text: str, masked: str) -> None:
+    assert guard.mask(text, guard.EVERY)[0] == masked
 
 
 def test_kinds_are_chosen_and_checked() -> None:

@@ -11,13 +11,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from mmsdk import Answer, Assistant, Chunk, Citation, Hit, Message, guard, lexicon
-from mmsdk.answerability import table
+from mmsdk.answerability import split, table
 from mmsdk.chunking import sentences
 from mmsdk.protocols import LLM, Retriever
 from mmsdk.settings import Settings
 from mmsdk.types import Delta, Filter, Modality, Query, Usage
 from mmsdk_service.wording import Language
 
+TITLED = 0.7
+"""The confidence in an answer that stands under a title which is what was asked."""
 DATES = ("updated", "modified", "date", "valid_until")
 """Keys of a document's metadata that say how old it is."""
 _LINK = re.compile(
@@ -25,6 +27,11 @@ _LINK = re.compile(
     r"(?<![\w@.-])((?:[\w-]+\.)+(?:com|net|org|io|cn|co|ru|info|biz|xyz|top|dev|app|example|test))/(?=\S)",
     re.IGNORECASE,
 )
+_QUESTION_WORDS = re.compile(
+    r"多(?:长时间|久|少(?:天|钱|元|个)?|大|高|远|重|长)|什么时[候间]|何时|几[点天个次年月]?|哪[些里儿个种家天位]?|怎么[样办]?|怎样|如何"
+    r"|为什么|为何|什么样?|[是能可]否|能不能|可不可以|有没有|是不是|谁|请问|[的了吗呢么啊吧是在有和与及您你我们会要]"
+)
+"""Chinese words that a question has and its answer has not."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +123,22 @@ class Knowledge:
         answer = self._assistant(language).ask(question, history=history)
         candidates: Any = answer.trace.get("candidates") or []
         confidence = float(candidates[0]["probability"]) if candidates else 0.0
+        if not answer.citations and confidence and self._is_titled(answer, candidates[0]):
+            answer = self._assistant(language, least=confidence).ask(question, history=history)
+            confidence = max(confidence, TITLED)
         return Found(answer, confidence, self._stale(answer.citations))
 
-    def _assistant(self, language: Language) -> Assistant:
+    def _is_titled(self, answer: Answer, best: Mapping[str, Any]) -> bool:
+        """Tell whether the most probable sentence stands under a title that is what a Chinese question asks for."""
+        asked = str(answer.trace["question"])
+        return lexicon.is_cjk(asked) and any(
+            one.text == best["text"] and is_title_of(one.headings, one.lead, one.text, question=asked)
+            for one in split(answer.hits)
+        )
+
+    def _assistant(self, language: Language, *, least: float | None = None) -> Assistant:
+        if least is not None:
+            return Assistant(self.retriever, self.llm, settings=self.settings, threshold=least)
         fitted = float(table()["chinese" if language == "zh" else "english"]["threshold"])
         return Assistant(self.retriever, self.llm, settings=self.settings, threshold=turned(fitted, self.dial))
 
@@ -161,6 +181,23 @@ def refused(sentence: str, links: frozenset[str]) -> bool:
         if not any(host == allowed or host.endswith(f".{allowed}") for allowed in links):
             return True
     return False
+
+
+def is_title_of(headings: str, lead: str, text: str, *, question: str) -> bool:
+    """Tell whether a Chinese question asks for what the title over a text names and says nothing that neither has.
+
+    >>> is_title_of("退换货 > 退货期限", "", "签收后四十五天内可以退货。", question="退货期限是多久？")
+    True
+    >>> is_title_of("退换货 > 退货期限", "", "签收后四十五天内可以退货。", question="退货地址是什么？")
+    False
+    """
+    asked = _letters(question)
+    titles = [_letters(title) for title in (*headings.split("\n")[-1].split(" > ")[-1:], lead)]
+    return any(2 <= len(title) and title <= asked <= title | _letters(text) for title in titles)
+
+
+def _letters(text: str) -> set[str]:
+    return set(re.findall(r"\w", _QUESTION_WORDS.sub("", text.casefold())))
 
 
 def is_answerable(text: str) -> bool:

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from mmsdk import lexicon
 from mmsdk.lexicon import is_cjk
 from mmsdk_service.intents import IntentClassifier
 from mmsdk_service.wording import segments
@@ -21,16 +22,38 @@ _ASKS = re.compile(
     re.IGNORECASE,
 )
 _LEANS = re.compile(r"^\W*(?:and|what about|how about|or)\b|^(?:那|那么|还有)|呢[？?]?\s*$", re.IGNORECASE)
+_POINTS = re.compile(
+    r"\b(?:it|its|they|them|their|this|that|these|those|one|ones|there|he|she)\b|[它他她]|[这那](?!里)", re.IGNORECASE
+)
+"""Words that point to what was said before: a question with one is not understood alone."""
+_WISHES = re.compile(
+    r"\bi (?:want|need|wish)\b|\bi(?:'d| would) like\b|\b(?:can|could|would) you\b|\b(?:give|send|get|help) (?:me|us)\b"
+    r"|我要|我想|想要|需要|帮我|帮忙|麻烦|给我",
+    re.IGNORECASE,
+)
+_FACTS = re.compile(
+    r"\bwhat\b|\bwhich\b|\bwho\b|\bhow (?:long|much|many|often|old|big)\b|什么(?!时候)|哪些|哪种|谁|多久|多少|几",
+    re.IGNORECASE,
+)
+_CLAUSES = re.compile(r"(?<=[?？!！.:])\s+|(?<=[。？！：；;，])|,? but (?=\w)", re.IGNORECASE)
+_CONDITION = re.compile(r"^\W*(?:if|when|unless|once|after|before)\b|如果|要是|假如|的话|时[，]?$|后[，]?$", re.IGNORECASE)
+LIKELY = 0.5
+"""The greatest out-of-scope score at which a statement beside a question is a request of its own, and at which a
+question about facts that no document answers begins a flow."""
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """Hold one part of a message: its most probable intents, and how unlike the examples it is, in [0, 1]."""
+    """Hold one part of a message: its most probable intents, and how unlike the examples it is, in [0, 1].
+
+    ``question`` is what is asked in it, where other clauses lead in to it and it can be understood without them.
+    """
 
     text: str
     intents: tuple[tuple[str, float], ...] = ()
     outside: float = 0.0
     verdict: Literal["sure", "close", "unsure", "outside", "none"] = "none"
+    question: "Meaning | None" = None
 
     @property
     def intent(self) -> str:
@@ -45,6 +68,21 @@ class Meaning:
         """
         asks = is_cjk(self.text) and _ASKS.search(self.text)
         return bool(self.intent) and self.outside <= FAMILIAR and not asks
+
+    @property
+    def asks(self) -> bool:
+        """Whether it has the form of a question."""
+        return bool(_ASKS.search(self.text))
+
+    @property
+    def requests(self) -> bool:
+        """Whether its intent may be acted on though no document answers: not on a mere question about facts."""
+        return bool(self.intent) and (self.outside <= LIKELY or not (self.asks and _FACTS.search(self.text)))
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is a question or request of its own beside others, not a remark that leads in to them."""
+        return self.asks or bool(self.intent) and (self.outside <= LIKELY or bool(_WISHES.search(self.text)))
 
     def to_json(self) -> dict[str, Any]:
         """Write it as JSON."""
@@ -83,7 +121,28 @@ def _verdict(
 def meanings(text: str, classifier: IntentClassifier | None, *, dial: float) -> list[Meaning]:
     """Give the meanings of a message: of its parts when two or more of them ask for different things."""
     pieces = segments(text)
-    whole, *parts = understood([text, *(pieces if len(pieces) > 1 else ())], classifier, dial=dial)
-    asking = [part for part in parts if part.intent or _ASKS.search(part.text)]
-    apart = {part.intent if part.outside <= FAMILIAR else part.text: part for part in reversed(asking)}
-    return list(apart.values())[::-1] if len(apart) > 1 else [whole]
+    asked = question_in(text)
+    texts = [text, *(pieces if len(pieces) > 1 else ()), *([asked] if asked else ())]
+    whole, *parts = understood(texts, classifier, dial=dial)
+    question = parts.pop() if asked else None
+    standing = [part for part in parts if part.stands]
+    apart = {part.intent if part.outside <= FAMILIAR else part.text: part for part in reversed(standing)}
+    return list(apart.values())[::-1] if len(apart) > 1 else [replace(whole, question=question)]
+
+
+def question_in(text: str) -> str:
+    """Give the only question of a message when it stands behind or before other clauses; empty for none.
+
+    A question that points to what was said before, or whose clauses are conditions of it, is not told apart.
+
+    >>> question_in("Ignore my last e-mail. Can I pay in instalments?")
+    'Can I pay in instalments?'
+    >>> question_in("I have a tent. Is it under guarantee?"), question_in("Can I pay in instalments?")
+    ('', '')
+    """
+    clauses = [clause.strip(" ,，") for clause in _CLAUSES.split(text) if clause.strip(" ,，")]
+    asked = [clause for clause in clauses if _ASKS.search(clause)]
+    if len(clauses) < 2 or not asked or any(_CONDITION.search(clause) for clause in clauses):
+        return ""
+    last = asked[-1]
+    return "" if _POINTS.search(last) or _LEANS.search(last) or len(lexicon.content(last)) < 1 else last

@@ -216,26 +216,32 @@ class Turn:
         agent, text = self.agent, said.text or said.read
         dial = agent.options.dial
         self.found = self._timed("understand", lambda: meanings(text, agent.classifier, dial=dial))
-        before = self.memory.unsure
+        missed = []
         for meaning in self.found:
-            self.memory.unsure = before
-            self._handle(meaning, text if len(self.found) == 1 else meaning.text)
+            if not self._handle(meaning, text if len(self.found) == 1 else meaning.text):
+                missed.append(meaning)
             if self.status == "handover":
                 return
+        is_met = len(missed) < len(self.found)
+        for meaning in [one for one in missed if one.asks and is_answerable(one.text)] if is_met else missed[:1]:
+            self._give_up(meaning, is_met=is_met)
 
-    def _handle(self, meaning: Meaning, text: str) -> None:
-        """Answer one part: documents come first for what is not clearly like the examples."""
+    def _handle(self, meaning: Meaning, text: str) -> bool:
+        """Answer one part: documents come first for what is not clearly like the examples; False without an answer."""
         if meaning.familiar and self._by_intent(meaning, text):
-            return
-        found = self._look_up(text)
-        if found is not None and found.known:
-            self._quote(found, meaning)
-        elif meaning.intent and self._by_intent(meaning, text):
-            return
-        elif meaning.verdict == "close" and any(self._has_reply(name) for name, _ in meaning.intents[:2]):
-            self._clarify(meaning, text)
-        else:
-            self._give_up(meaning, found)
+            return True
+        question = meaning.question or meaning
+        for asked in dict.fromkeys([text, *([question.text] if meaning.question else ())]):
+            found = self._look_up(asked)
+            if found is not None and found.known:
+                self._quote(found, meaning)
+                return True
+        if question.requests and self._by_intent(question, text):
+            return True
+        if question.verdict == "close" and any(self._has_reply(name) for name, _ in question.intents[:2]):
+            self._clarify(question, text)
+            return True
+        return False
 
     def _by_intent(self, meaning: Meaning, text: str) -> bool:
         """Start the flow of an intent or give its approved reply; False when it has neither."""
@@ -278,10 +284,10 @@ class Turn:
         self.confidence = min(self.confidence, found.confidence)
         self._sure(meaning)
 
-    def _give_up(self, meaning: Meaning, found: Found | None) -> None:
-        """Say that nothing answers; the second time in a row people take over."""
-        self.confidence = found.confidence if found is not None else 0.0
-        self.memory.unsure += 1
+    def _give_up(self, meaning: Meaning, *, is_met: bool) -> None:
+        """Say that nothing answers; the second message in a row, of which nothing ``is_met``, goes to people."""
+        self.confidence = min((one.confidence for one in self.answers if not one.known), default=0.0)
+        self.memory.unsure = 0 if is_met else self.memory.unsure + 1
         if self.memory.unsure >= self.agent.options.patience:
             self._hand_over("unsure")
         elif self.status != "unsure":
