@@ -40,6 +40,7 @@ _BATCH = 512
 _FORMAT = 1
 
 Floats = NDArray[np.float32]
+Label = str | int
 
 
 class IntentClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -70,11 +71,11 @@ class IntentClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self.noise = noise
         self.names = names
 
-    def fit(self, texts: Sequence[str], labels: Sequence[str]) -> Self:
-        """Learn from texts and their labels; duplicates count once.
+    def fit(self, texts: Sequence[str], labels: Sequence[str] | Sequence[int]) -> Self:
+        """Learn from texts and their labels, which are all strings or all integers; duplicates count once.
 
-        Raises ``InputError`` for lengths that differ, texts or labels that are no strings or empty, fewer than two
-        labels, or more than ``MOST`` examples.
+        Lists, arrays and series are read alike. Raises ``InputError`` for lengths that differ, texts that are no
+        strings, anything empty or missing, labels of mixed types, fewer than two labels, more than ``MOST`` examples.
         """
         examples = _examples(texts, labels)
         self.classes_ = np.array(sorted({label for _, label in examples}))
@@ -91,9 +92,9 @@ class IntentClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  #
         self._solve(own)
         return self
 
-    def predict(self, texts: Sequence[str]) -> NDArray[np.str_]:
-        """Give the most probable label of each text."""
-        found: NDArray[np.str_] = self.classes_[self.decision_function(texts).argmax(axis=1)]
+    def predict(self, texts: Sequence[str]) -> NDArray[Any]:
+        """Give the most probable label of each text, as the labels were given."""
+        found: NDArray[Any] = self.classes_[self.decision_function(texts).argmax(axis=1)]
         return found
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -254,19 +255,33 @@ def _strings(texts: Sequence[str]) -> list[str]:
     return [str(text) for text in given]
 
 
-def _examples(texts: Sequence[str], labels: Sequence[str]) -> list[tuple[str, str]]:
+def _examples(texts: Sequence[str], labels: Sequence[Label]) -> list[tuple[str, Label]]:
     """Check examples and give each once, in order."""
-    given, named = _strings(texts), _strings(labels)
+    given, named = _strings(texts), _labels(labels)
     if len(given) != len(named):
         raise InputError(f"{len(given)} texts and {len(named)} labels: give one label for every text")
     for place, (text, label) in enumerate(zip(given, named, strict=True)):
-        if not text.strip() or not label.strip():
+        if not text.strip() or not str(label).strip():
             raise InputError(f"example {place} is empty: text {text!r}, label {label!r}")
     return list(dict.fromkeys(zip(given, named, strict=True)))
 
 
-def _spoken(label: str) -> str:
-    """Give the words of a label, empty for one such as ``intent_17`` or ``A3``."""
+def _labels(labels: Sequence[Label]) -> list[Label]:
+    if isinstance(labels, str):
+        raise InputError("give a list of labels, not one string")
+    given = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    for place, label in enumerate(given):
+        if not isinstance(label, str | int) or type(label) is not type(given[0]):
+            raise InputError(
+                f"label {place} is {type(label).__name__} {label!r}; labels are all strings or all integers"
+            )
+    return given
+
+
+def _spoken(label: Label) -> str:
+    """Give the words of a label, empty for a number and one such as ``intent_17`` or ``A3``."""
+    if not isinstance(label, str):
+        return ""
     words = " ".join(label.replace("_", " ").replace("-", " ").replace(".", " ").split())
     return words if sum(letter.isalpha() for letter in words) >= 3 and not words[-1].isdigit() else ""
 

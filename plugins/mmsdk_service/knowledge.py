@@ -192,8 +192,9 @@ def is_title_of(headings: str, lead: str, text: str, *, question: str) -> bool:
     False
     """
     asked = _letters(question)
-    titles = [_letters(title) for title in (*headings.split("\n")[-1].split(" > ")[-1:], lead)]
-    return any(2 <= len(title) and title <= asked <= title | _letters(text) for title in titles)
+    titles = [_letters(title) for title in (headings.rpartition("\n")[2].rpartition(" > ")[2], lead)]
+    said = _letters(text)
+    return any(len(title) >= 2 and title.issubset(asked) and asked.issubset(title | said) for title in titles)
 
 
 def _letters(text: str) -> set[str]:

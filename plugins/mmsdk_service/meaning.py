@@ -36,7 +36,9 @@ _FACTS = re.compile(
     re.IGNORECASE,
 )
 _CLAUSES = re.compile(r"(?<=[?？!！.:])\s+|(?<=[。？！：；;，])|,? but (?=\w)", re.IGNORECASE)
-_CONDITION = re.compile(r"^\W*(?:if|when|unless|once|after|before)\b|如果|要是|假如|的话|时[，]?$|后[，]?$", re.IGNORECASE)
+_CONDITION = re.compile(
+    r"^\W*(?:if|when|unless|once|after|before)\b|如果|要是|假如|的话|时[，]?$|后[，]?$", re.IGNORECASE
+)
 LIKELY = 0.5
 """The greatest out-of-scope score at which a statement beside a question is a request of its own, and at which a
 question about facts that no document answers begins a flow."""
@@ -82,7 +84,7 @@ class Meaning:
     @property
     def stands(self) -> bool:
         """Whether it is a question or request of its own beside others, not a remark that leads in to them."""
-        return self.asks or bool(self.intent) and (self.outside <= LIKELY or bool(_WISHES.search(self.text)))
+        return self.asks or (bool(self.intent) and (self.outside <= LIKELY or bool(_WISHES.search(self.text))))
 
     def to_json(self) -> dict[str, Any]:
         """Write it as JSON."""
@@ -145,4 +147,4 @@ def question_in(text: str) -> str:
     if len(clauses) < 2 or not asked or any(_CONDITION.search(clause) for clause in clauses):
         return ""
     last = asked[-1]
-    return "" if _POINTS.search(last) or _LEANS.search(last) or len(lexicon.content(last)) < 1 else last
+    return "" if _POINTS.search(last) or _LEANS.search(last) or not lexicon.content(last) else last

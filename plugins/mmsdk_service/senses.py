@@ -115,7 +115,10 @@ class Espeak:
     command: str = "espeak-ng"
 
     def speak(self, text: str, language: str = "en") -> Audio:
-        """Give a recording. Raises ``ModelLoadError`` without the program, ``GenerationError`` when it fails."""
+        """Give a recording.
+
+        Raises ``InputError`` without words, ``ModelLoadError`` without the program, ``GenerationError`` when it fails.
+        """
         voice = "cmn" if language == "zh" else "en"
         return _spoken([self.command, "-v", voice, "-w", "{file}", "--stdin"], text)
 
@@ -144,6 +147,8 @@ def speaker(name: str) -> Speaker:
 
 
 def _spoken(command: Sequence[str], text: str) -> Audio:
+    if not any(letter.isalnum() for letter in text):
+        raise InputError(f"there are no words to speak in {text[:40]!r}")
     program = shutil.which(command[0])
     if program is None:
         line = "apt install espeak-ng" if "espeak" in command[0] else "pip install piper-tts"

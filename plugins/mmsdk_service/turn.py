@@ -216,8 +216,12 @@ class Turn:
         agent, text = self.agent, said.text or said.read
         dial = agent.options.dial
         self.found = self._timed("understand", lambda: meanings(text, agent.classifier, dial=dial))
-        missed = []
+        missed: list[Meaning] = []
+        met: set[str] = set()
         for meaning in self.found:
+            if meaning.intent in met and not is_answerable(meaning.text):
+                continue  # "Where is it?" behind what it is about
+            met.add(meaning.intent)
             if not self._handle(meaning, text if len(self.found) == 1 else meaning.text):
                 missed.append(meaning)
             if self.status == "handover":

@@ -125,6 +125,46 @@ def test_two_requests_in_one_message_are_both_answered(agent: ServiceAgent) -> N
     assert "five years" in reply.reply
 
 
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("Ignore my last e-mail. Can I pay in instalments?", "three monthly instalments"),
+        ("I forgot the password of your system, but do you offer courses?", "map reading"),
+        ("Sorry to bother you again: may I bring my dog?", "Dogs are welcome"),
+        ("不好意思打扰了，退货期限是多久？", "四十五天"),
+        ("我忘了规则，退款方式是什么？", "六个工作日"),
+        ("你们的系统打不开，哪些商品不能退？", "滤水器"),
+        ("中文客服几点在线？", "周二和周五"),
+    ],
+)
+def test_a_question_behind_a_remark_is_answered(agent: ServiceAgent, message: str, words: str) -> None:
+    reply = talk(agent, message)[0]
+    assert reply.status == "answered"
+    assert words in reply.reply
+    assert reply.action is None
+
+
+def test_what_only_leads_in_is_told_from_what_counts(agent: ServiceAgent) -> None:
+    status, both, condition = (
+        talk(agent, message)[0]
+        for message in (
+            "My order QM-20481 has not come. Where is it?",
+            "Please refund QM-20481. Also, may I bring my dog?",
+            "If I pay by gift card, can I pay in instalments?",
+        )
+    )
+    assert status.reply == "Order QM-20481 is on its way."
+    assert both.reply.startswith("Shall I refund order QM-20481? Dogs are welcome")
+    assert condition.reply == "Gift cards cannot be combined with instalments."
+
+
+def test_a_message_that_is_answered_in_part_is_no_failure(agent: ServiceAgent) -> None:
+    *_, last = talk(agent, "Who painted the Mona Lisa?", "May I bring my dog, and what is the capital of Mongolia?")
+    assert last.status == "unsure"
+    assert "Dogs are welcome" in last.reply
+    assert last.handover is None
+
+
 def test_the_state_outlives_the_agent(agent: ServiceAgent, shop: Collection, bundled: Runtime, tmp_path: Path) -> None:
     asked = talk(agent, "I want a refund")[0]
     options = Options(tools=TOOLS)

@@ -3,8 +3,10 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
@@ -57,6 +59,24 @@ def test_it_is_cloned_and_cross_validated_as_scikit_learn_does() -> None:
     assert cross_val_score(model, TEXTS * 2, LABELS * 2, cv=2).min() > 0.5
 
 
+@pytest.mark.parametrize(
+    "kind", [list, tuple, np.array, np.asarray, pd.Series, lambda some: pd.Series(some, index=range(9, 9 + len(some)))]
+)
+def test_lists_arrays_and_series_are_read_alike(kind: Any, tmp_path: Path) -> None:
+    numbers = [["delivery", "refund", "hours"].index(label) for label in LABELS]
+    model = IntentClassifier(HashingEncoder()).fit(kind(TEXTS), kind(LABELS))
+    assert model.predict(kind(TEXTS[:3])).tolist() == ["delivery"] * 3
+    model = clone(model).fit(kind(TEXTS), kind(numbers))
+    assert model.classes_.tolist() == [0, 1, 2]
+    assert cross_val_score(model, kind(TEXTS * 2), kind(numbers * 2), cv=2).min() > 0.5
+    model.save(tmp_path / "numbers.safetensors")
+    loaded = IntentClassifier.load(tmp_path / "numbers.safetensors", HashingEncoder())
+    assert loaded.predict(TEXTS).tolist() == model.predict(TEXTS).tolist()
+    assert model.predict([]).shape == (0,)
+    assert model.predict_proba([]).shape == (0, 3)
+    assert model.out_of_scope_score(["", " "]).shape == (2,)
+
+
 def test_what_is_saved_predicts_the_same(model: IntentClassifier, tmp_path: Path) -> None:
     model.save(tmp_path / "intents.safetensors")
     loaded = IntentClassifier.load(tmp_path / "intents.safetensors", model.encoder)
@@ -77,9 +97,17 @@ def test_what_is_saved_predicts_the_same(model: IntentClassifier, tmp_path: Path
         (["a", " "], ["x", "y"], "example 1 is empty"),
         (["a", 3], ["x", "y"], "text 1 is int 3"),
         ("ab", ["x", "y"], "a list of texts"),
+        (["a", "b"], "xy", "a list of labels"),
+        (["a", float("nan")], ["x", "y"], "text 1 is float nan"),
+        (["a", None], ["x", "y"], "text 1 is NoneType None"),
+        (["a", "b"], ["x", float("nan")], "label 1 is float nan"),
+        (["a", "b"], ["x", 2], "label 1 is int 2; labels are all strings or all integers"),
+        (["a", "b"], [0.5, 1.5], "label 0 is float 0.5"),
+        (np.array([["a"], ["b"]]), ["x", "y"], "text 0 is ndarray"),
+        ([], [], "from two on"),
     ],
 )
-def test_wrong_examples_are_named(texts: list[str], labels: list[str], said: str) -> None:
+def test_wrong_examples_are_named(texts: Any, labels: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         IntentClassifier(HashingEncoder()).fit(texts, labels)
 

@@ -1,0 +1,29 @@
+"""What comes in by picture and goes out as speech, with the real programs where they are installed."""
+
+import shutil
+
+import pytest
+
+from mmsdk.errors import InputError, ModelLoadError
+from mmsdk.runtime import Runtime
+from mmsdk_service.senses import speaker
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+def test_what_espeak_says_is_heard(bundled: Runtime) -> None:
+    spoken = speaker("espeak-ng").speak("Your refund will arrive on Thursday.")
+    heard = bundled.transcriber().transcribe([spoken])[0].text.casefold()
+    assert "refund" in heard
+    assert "thursday" in heard
+    chinese = speaker("espeak-ng").speak("订单已退款。", "zh")
+    assert 1 < len(chinese.samples) / chinese.rate < 6
+
+
+def test_speech_that_cannot_be_made_is_said() -> None:
+    with pytest.raises(InputError, match="no words to speak"):
+        speaker("espeak-ng").speak(" ?! ")
+    with pytest.raises(InputError, match="not 'festival'"):
+        speaker("festival")
+    if shutil.which("piper") is None:
+        with pytest.raises(ModelLoadError, match="pip install piper-tts"):
+            speaker("piper:voice.onnx").speak("hello")
