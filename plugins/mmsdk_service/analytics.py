@@ -184,7 +184,8 @@ def _bars(report: Report, title: str, counts: Mapping[str, int]) -> None:
     if counts:
         report.heading(title)
         names, values = list(counts)[:20][::-1], list(counts.values())[:20][::-1]
-        layout = {"margin": {"l": 160, "t": 10}, "xaxis": {"title": {"text": "number"}}}
+        whole = {"dtick": 1} if max(values) <= 5 else {"tickformat": ",d"}
+        layout = {"margin": {"l": 160, "t": 10}, "xaxis": {"title": {"text": "number"}, **whole}}
         report.chart(
             [{"type": "bar", "orientation": "h", "x": values, "y": names}], layout, height=120 + 24 * len(names)
         )

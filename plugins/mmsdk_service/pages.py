@@ -198,7 +198,7 @@ def _thread(agent: "ServiceAgent", row: dict[str, Any]) -> str:
     said = "".join(f"<p><b>{escape(one['role'])}</b> {escape(one['text'])}</p>" for one in turns if one["text"])
     slots = ", ".join(f"{name}: {value}" for name, value in packet.get("slots", {}).items())
     about = [packet.get("language", ""), packet.get("intent", ""), slots, packet.get("sentiment", "")]
-    clock = f"{row['seconds_left']} s left" if row["seconds_left"] >= 0 else f"{-row['seconds_left']} s late"
+    clock = f"{_spell(abs(row['seconds_left']))} {'left' if row['seconds_left'] >= 0 else 'late'}"
     who = f"held by {held}" if held else "waiting"
     fields = f"<input type='hidden' name='number' value='{row['number']}'>"
     name = escape(held, quote=True)
@@ -214,3 +214,9 @@ def _thread(agent: "ServiceAgent", row: dict[str, Any]) -> str:
         f"<p class='soft'>{escape(' · '.join(filter(None, about)))}</p>{said}"
         f"<form method='post' action='act'>{fields}{inside}</form></article>"
     )
+
+
+def _spell(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -62,6 +62,7 @@ def test_people_take_answer_and_give_back_in_the_console(agent: ServiceAgent) ->
     page = client.get("/").text
     assert "&lt;script&gt;alert(1)" in page
     assert "<script" not in page
+    assert re.search(r"14 min \d+ s left|15 min 0 s left", page)
     for do in ("take", "say", "release"):
         assert client.post("/act", data={"number": "1", "person": "maren", "do": do, "text": "Hi."}).status_code == 200
     assert agent.queue.waiting() == []
