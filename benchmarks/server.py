@@ -1,6 +1,7 @@
 """What the server bears: shared batches, and ten times more than it can do.
 
-    python -m benchmarks.server batching     32 clients that embed one short text each, with and without batches
+    python -m benchmarks.server batching     32 clients that embed one short text each, with and without batches:
+                                             two words ("tent 12"), and a question of eight
     python -m benchmarks.server overload     capacity, then ten times as much; --seconds 60
 
 The server is a process of its own (``mmsdk serve``), the clients are another, both on this machine.
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ import numpy as np
 
 SCRIPT = "import sys; from mmsdk.cli import main; sys.exit(main(sys.argv[1:]))"
 TEXTS = [f"How long is the guarantee on item {number}?" for number in range(1000)]
+WORDS = [f"tent {number}" for number in range(1000)]
 CLIENTS = 32
 FACTS = "The {0} tent weighs {1} kilograms and is returned within {2} days. It is sold in {3} shops."
 
@@ -98,26 +100,29 @@ async def asked(connection: Connection, method: str, path: str, body: Any = None
 
 def batching(seconds: float) -> dict[str, Any]:
     """Compare 32 clients with and without shared batches, and every vector with that of a single call."""
-    rates, vectors = {}, {}
+    rates: dict[str, dict[str, float]] = {"two words": {}, "question": {}}
+    batched, single = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for port, (name, items) in enumerate({"alone": "1", "batched": "64"}.items(), 8401):
             with served(Path(folder), port, batch_items=items):
-                asyncio.run(_embedding(port, 2.0))
-                count, vectors[name] = asyncio.run(_embedding(port, seconds))
-                rates[name] = count / seconds
-                if name == "alone":
-                    single = asyncio.run(_singles(port))
-    common = sorted(vectors["batched"].keys() & single.keys())
-    difference = max(float(np.abs(vectors["batched"][text] - single[text]).max()) for text in common)
+                for kind, texts in zip(rates, (WORDS, TEXTS), strict=True):
+                    asyncio.run(_embedding(port, 2.0, texts))
+                    count, vectors = asyncio.run(_embedding(port, seconds, texts))
+                    rates[kind][name] = round(count / seconds, 1)
+                    batched |= vectors if name == "batched" else {}
+                    single |= asyncio.run(_singles(port, texts[:200])) if name == "alone" else {}
+    common = sorted(batched.keys() & single.keys())
     return {
-        "requests_per_second": {name: round(rate, 1) for name, rate in rates.items()},
-        "ratio": round(rates["batched"] / rates["alone"], 2),
+        "requests_per_second": rates,
+        "ratio": {kind: round(rate["batched"] / rate["alone"], 2) for kind, rate in rates.items()},
         "compared": len(common),
-        "largest_difference_to_a_single_call": difference,
+        "largest_difference_to_a_single_call": max(
+            float(np.abs(batched[text] - single[text]).max()) for text in common
+        ),
     }
 
 
-async def _embedding(port: int, seconds: float) -> tuple[int, dict[str, Any]]:
+async def _embedding(port: int, seconds: float, texts: Sequence[str]) -> tuple[int, dict[str, Any]]:
     stop, count = time.monotonic() + seconds, 0
     vectors: dict[str, Any] = {}
 
@@ -126,7 +131,7 @@ async def _embedding(port: int, seconds: float) -> tuple[int, dict[str, Any]]:
         order = random.Random(number)
         async with connected(port) as connection:
             while time.monotonic() < stop:
-                text = order.choice(TEXTS)
+                text = order.choice(texts)
                 body = {"model": "all-MiniLM-L6-v2", "input": text, "encoding_format": "base64"}
                 status, data = await asked(connection, "POST", "/v1/embeddings", body)
                 assert status == 200, data
@@ -138,10 +143,10 @@ async def _embedding(port: int, seconds: float) -> tuple[int, dict[str, Any]]:
     return count, vectors
 
 
-async def _singles(port: int) -> dict[str, Any]:
+async def _singles(port: int, texts: Sequence[str]) -> dict[str, Any]:
     found = {}
     async with connected(port) as connection:
-        for text in TEXTS[:200]:
+        for text in texts:
             body = {"model": "all-MiniLM-L6-v2", "input": text, "encoding_format": "base64"}
             found[text] = _vector((await asked(connection, "POST", "/v1/embeddings", body))[1])
     return found

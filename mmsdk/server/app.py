@@ -56,7 +56,7 @@ def build(service: Service, *, host: str = "127.0.0.1", ui: bool = True) -> ASGI
     )
     problems.install(app)
     app.include_router(_own(service, rules, app))
-    for routes in (collections, places, openai, login, plugins):
+    for routes in (openai, collections, places, login, plugins):
         app.include_router(routes.router(service, rules))
     rules.add(Rule(frozenset({"POST"}), "/mcp", lane="answer"))
     app.router.routes.append(Route("/mcp", tools.handle, methods=["POST"], include_in_schema=False))
