@@ -46,6 +46,10 @@ class Lane:
         """How many requests wait."""
         return sum(map(len, self._waiting.values()))
 
+    def is_full_for(self, key: str) -> bool:
+        """Say whether ``enter`` would refuse a key, whatever it brings."""
+        return self.waiting >= self.items and (self.running >= self.slots or bool(self._waiting)) and not self._rival(key)
+
     def enter(self, key: str, tokens: int) -> "Waiter | None":
         """Take a slot, or give what to wait on. Raises ``RefusedError`` when there is no place to wait."""
         if self.closing:
@@ -83,11 +87,20 @@ class Lane:
 
     def _make_room(self, key: str) -> None:
         """Send the newest of the longest queue away, or raise when that is one's own."""
+        rival = self._rival(key)
+        if rival is None:
+            raise self.refusal()
+        self._refuse(self._waiting[rival][-1], self._said())
+
+    def _rival(self, key: str) -> str | None:
+        """Name the key that has most in the queue, if that is at least two more than a key has."""
         longest = max(self._waiting, key=lambda name: len(self._waiting[name]), default=None)
         own = len(self._waiting.get(key, ()))
-        if longest is None or len(self._waiting[longest]) <= own + 1:
-            raise RefusedError(self._said(), self._after())
-        self._refuse(self._waiting[longest][-1], self._said())
+        return None if longest is None or len(self._waiting[longest]) <= own + 1 else longest
+
+    def refusal(self) -> RefusedError:
+        """Say that there is no place."""
+        return RefusedError(self._said(), self._after())
 
     def _refuse(self, waiter: Waiter, message: str, *, closing: bool = False) -> None:
         self._drop(waiter)

@@ -61,6 +61,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         422: "The request is wrong; the message names the fields",
         423: "Another process writes to the collection",
         429: "Too much to do; Retry-After says when to come again",
+        431: "The headers are longer than allowed",
         500: "An error of the server",
         501: "A library that this needs is not installed",
         502: "An address or a model server could not be used",

@@ -14,22 +14,74 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+import httptools
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from mmsdk.errors import SettingsError
 from mmsdk.server import logs
 from mmsdk.server.app import build
+from mmsdk.server.defence import LONG
 from mmsdk.server.service import Service
 from mmsdk.settings import Settings
 
 _GRACE = 60
-_LONG = 32 << 10
-"""Bytes that the headers of a request may have."""
 
 
 class _TerminatedError(SystemExit):
     """SIGTERM came, or uvicorn gives on the one that ended it."""
+
+
+class _Refused:
+    """Be an exchange that is over, so that the body is passed over."""
+
+    response_complete = True
+    message_event = threading.Event()
+
+
+class Protocol(HttpToolsProtocol):
+    """Speak HTTP by httptools, and hang up on who sends more head (or trailer) than is allowed: it knows no limit."""
+
+    _moved = False
+    _quiet = 0
+
+    def on_headers_complete(self) -> None:
+        """Note that a head has ended, and answer at once who has no place to wait."""
+        self._moved = True
+        refused = getattr(self.app, "refused", None)
+        is_plain = self.parser.should_keep_alive() and not self.parser.should_upgrade() and not self.expect_100_continue
+        if refused is None or not is_plain or not (self.cycle is None or self.cycle.response_complete):
+            return super().on_headers_complete()
+        path = httptools.parse_url(self.url).path.decode("ascii")
+        asked = {**self.scope, "method": self.parser.get_method().decode("ascii"), "path": unquote(path)}
+        answer = refused(asked)
+        if answer is None:
+            return super().on_headers_complete()
+        headers, body = answer
+        lines = [STATUS_LINE[429], *(b"%b: %b\r\n" % line for line in (*self.server_state.default_headers, *headers))]
+        self.cycle = _Refused()  # type: ignore[assignment]
+        self.transport.write(b"".join([*lines, b"\r\n", body]))
+        return self.on_response_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Note that a body goes on."""
+        self._moved = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that a request has ended."""
+        self._moved = True
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and count it while nothing ends or goes on."""
+        self._moved = False
+        super().data_received(data)
+        self._quiet = 0 if self._moved else self._quiet + len(data)
+        if self._quiet > LONG and not self.transport.is_closing():
+            self.send_400_response("the headers are too long")
 
 
 class _Server(uvicorn.Server):
@@ -64,7 +116,7 @@ def serve(
             proxy_headers=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=_GRACE,
-            h11_max_incomplete_event_size=_LONG,
+            http=Protocol,
             ws_max_size=1 << 20,
         )
         open_to = "everybody on this machine: no key was ever made" if not service.keys.any() else "holders of a key"

@@ -14,6 +14,7 @@ import uvicorn
 
 from mmsdk.server.app import build
 from mmsdk.server.service import Service
+from mmsdk.server.serving import Protocol
 from mmsdk.settings import Settings
 
 
@@ -42,7 +43,7 @@ def running(data: Path, settings: Settings, *, ui: bool = False, service: Servic
         await app(scope, receive, send)
 
     config = uvicorn.Config(
-        noting, port=0, log_config=None, access_log=False, proxy_headers=False, ws="websockets-sansio"
+        noting, port=0, log_config=None, access_log=False, proxy_headers=False, ws="websockets-sansio", http=Protocol
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
