@@ -23,7 +23,7 @@ from mmsdk.server.folder import DataFolder
 from mmsdk.server.keys import Key, Keys
 from mmsdk.server.metrics import Metrics
 from mmsdk.server.problems import RefusalError
-from mmsdk.server.work import Stoppable, Work
+from mmsdk.server.work import Stoppable, Waiting, Work
 from mmsdk.settings import Serving, Settings
 from mmsdk.types import Audio, Filter, Hit, Image, Message, Query
 
@@ -71,7 +71,9 @@ class Service(Closing):
         self.metrics = Metrics(self.lanes)
         self.runtime.told = self.metrics.batch.observe
         self.turns = threading.Semaphore(self.settings.server.generating)
+        self.searches = threading.Semaphore(self.settings.server.searching)
         self.threads = ThreadPoolExecutor(sum(lane.slots for lane in self.lanes.values()), "mmsdk-serve")
+        self.waiting = Waiting()
         self.ready = False
 
     def collection(self, name: str, key: Key) -> Collection:
@@ -89,7 +91,8 @@ class Service(Closing):
     ) -> list[Hit]:
         """Search. Raises ``InputError`` for options that cannot be."""
         try:
-            return collection.search(query, k, where, **options)
+            with self.searches:
+                return collection.search(query, k, where, **options)
         except ValueError as error:
             raise InputError(str(error)) from error
 
@@ -129,6 +132,8 @@ class Service(Closing):
 
 
 def _lanes(server: Serving) -> dict[str, Lane]:
+    """Make the lanes. As many searches as run wait in threads, so that the next begins without the event loop."""
+    ahead = round(server.searching * min(server.queue, 1))
     slots = {
         "light": 64,
         "page": 256,
@@ -137,9 +142,9 @@ def _lanes(server: Serving) -> dict[str, Lane]:
         "answer": server.answering,
         "add": server.adding,
     }
-    return {
-        name: Lane(
-            count, items=max(1, round(count * (server.queue if name != "add" else 16))), tokens=server.queue_tokens
-        )
-        for name, count in slots.items()
-    }
+    lanes = {}
+    for name, count in slots.items():
+        waiting = max(1, round(count * (server.queue if name != "add" else 16)))
+        more = min(ahead, waiting - 1) if name == "search" else 0
+        lanes[name] = Lane(count + more, items=waiting - more, tokens=server.queue_tokens)
+    return lanes

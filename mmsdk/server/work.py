@@ -7,9 +7,9 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -39,6 +39,8 @@ class Work:
     deadline: float = float("inf")
     reason: Reason | None = None
     tokens: int = 0
+    stopping: Callable[[Reason], None] | None = None
+    """Called once when the work is stopped."""
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def stop(self, reason: Reason) -> None:
@@ -46,6 +48,8 @@ class Work:
         if not self._stopped.is_set():
             self.reason = reason
             self._stopped.set()
+            if self.stopping is not None:
+                self.stopping(reason)
 
     def check(self) -> None:
         """Raise ``StoppedError`` when the work is not to go on."""
@@ -60,6 +64,34 @@ class Work:
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(executor, lambda: context.run(function, *arguments))
+
+
+class Waiting:
+    """Know what each tab of a browser waits for, so that it can be stopped when the tab is closed."""
+
+    def __init__(self) -> None:
+        self._works: dict[str, list[Work]] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def on(self, session: str, work: Work) -> Iterator[None]:
+        """Let a tab wait for a work within the block."""
+        with self._lock:
+            self._works.setdefault(session, []).append(work)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._works[session].remove(work)
+                if not self._works[session]:
+                    del self._works[session]
+
+    def stop(self, session: str, reason: Reason) -> None:
+        """Stop everything that a tab waits for."""
+        with self._lock:
+            works = list(self._works.get(session, ()))
+        for work in works:
+            work.stop(reason)
 
 
 class Stoppable:

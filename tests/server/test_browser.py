@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 
 from mmsdk.runtime import Runtime
+from mmsdk.server.service import Service
 
 from .conftest import DATA
 from .hostile import XSS
 from .running import Running, running
+from .test_overload import ASK, FACT, Endless, until
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -205,4 +208,21 @@ def test_a_wrong_key_is_told_and_a_right_one_lets_in(browser: Any, tmp_path: Pat
         page.fill("input[name=key]", secret)
         page.keyboard.press("Enter")
         page.wait_for_selector("#question textarea")
+        there.close()
+
+
+def test_a_tab_that_is_closed_stops_its_answer(browser: Any, tmp_path: Path, bundled: Runtime) -> None:
+    service, llm = Service(tmp_path, bundled.settings), Endless()
+    service.runtime.llm = lambda name=None: llm  # type: ignore[method-assign]
+    service.folder.create("shop").add_texts([FACT])
+    with running(tmp_path, bundled.settings, ui=True, service=service) as site:
+        there = Watched(browser, site)
+        page = there.open()
+        page.fill("#question textarea", ASK["question"])
+        page.press("#question textarea", "Enter")
+        until(lambda: llm.running, 60)
+        left = time.monotonic()
+        page.close()
+        until(lambda: not llm.running, 5)
+        assert llm.last - left < 0.5
         there.close()

@@ -146,7 +146,7 @@ def _send(server: Running, path: str, body: Any) -> socket.socket:
     return connection
 
 
-def _until(condition: Any, seconds: float = 20.0) -> float:
+def until(condition: Any, seconds: float = 20.0) -> float:
     started = time.monotonic()
     while not condition():
         assert time.monotonic() - started < seconds, "it did not happen"
@@ -159,10 +159,10 @@ def test_generation_stops_when_the_client_leaves(endless: tuple[Running, Endless
     server, llm = endless
     lane = server.service.lanes["answer"]
     connection = _send(server, "/collections/shop/ask", body)
-    _until(lambda: llm.running)
+    until(lambda: llm.running)
     left = time.monotonic()
     connection.close()
-    _until(lambda: not llm.running and not lane.running)
+    until(lambda: not llm.running and not lane.running)
     assert llm.last - left < 0.5
 
 
@@ -172,17 +172,17 @@ def test_a_request_that_waits_leaves_the_queue_and_one_too_many_is_told_when_to_
     server, llm = endless
     lane = server.service.lanes["answer"]
     first = _send(server, "/collections/shop/ask", ASK)
-    _until(lambda: llm.running)
+    until(lambda: llm.running)
     second = _send(server, "/collections/shop/ask", ASK)
-    _until(lambda: lane.waiting)
+    until(lambda: lane.waiting)
     with server.client() as client:
         answer = client.post("/collections/shop/ask", json=ASK)
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 1
     second.close()
-    assert _until(lambda: not lane.waiting) < 2
+    assert until(lambda: not lane.waiting) < 2
     first.close()
-    _until(lambda: not lane.running)
+    until(lambda: not lane.running)
 
 
 def test_a_request_that_takes_too_long_is_ended(
@@ -197,7 +197,7 @@ def test_a_request_that_takes_too_long_is_ended(
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline")
         with client.stream("POST", "/collections/shop/ask", json={**ASK, "stream": True}) as stream:
             assert "event: error" in "".join(stream.iter_text())
-    _until(lambda: not llm.running)
+    until(lambda: not llm.running)
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.soak)])
@@ -226,9 +226,9 @@ def test_clients_that_leave_at_random_leave_nothing(endless: tuple[Running, Endl
             thread.start()
         for thread in crowd:
             thread.join()
-    _until(lambda: not any(lane.running or lane.waiting for lane in server.service.lanes.values()), 60)
-    _until(lambda: not llm.running)
-    _until(lambda: _tasks(server) <= tasks + 1)
+    until(lambda: not any(lane.running or lane.waiting for lane in server.service.lanes.values()), 60)
+    until(lambda: not llm.running)
+    until(lambda: _tasks(server) <= tasks + 1)
     assert not list((server.service.folder.own / "incoming").iterdir())
     assert all(batcher.waiting == 0 for batcher in server.service.runtime.batched)
     with server.client() as client:
@@ -255,7 +255,7 @@ def test_a_terminated_server_finishes_what_runs(tmp_path: Any, bundled: Runtime)
     command = [sys.executable, "-c", script, "serve", "--data", str(tmp_path), "--port", str(port), "--no-ui"]
     with subprocess.Popen(command, env=kept, stderr=subprocess.PIPE, text=True) as process:
         server = Running(f"http://127.0.0.1:{port}", None, None)  # type: ignore[arg-type]
-        _until(lambda: _is_ready(server), 120)
+        until(lambda: _is_ready(server), 120)
         connection = _send(server, "/collections/shop/ask", ASK)
         time.sleep(0.3)
         process.send_signal(signal.SIGTERM)

@@ -7,14 +7,19 @@ from elsewhere.
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 from importlib.util import find_spec
+from typing import Any
+from urllib.parse import parse_qs
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mmsdk.errors import MissingDependencyError
 from mmsdk.server.rules import Rule, Rules
 from mmsdk.server.service import Service
+from mmsdk.server.work import Waiting, state_of
 
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "OPTIONS"})
 _FETCHES = re.compile(r"/ui/+(?:gradio_api/+)?(?:file=.*://|proxy=|deep_link|monitoring)", re.IGNORECASE | re.DOTALL)
@@ -60,6 +65,25 @@ def mount(service: Service, rules: Rules, app: FastAPI, *, pages: Sequence[tuple
         css=_CSS,
         blocked_paths=[str(service.folder.own / "originals"), str(service.folder.own / "incoming")],
     )
+    mounted: Any = app.router.routes[-1]
+    mounted.app = Tabs(mounted.app, service.waiting)
+
+
+class Tabs:
+    """Stop what a tab waits for when it is closed: Gradio itself looks every ten seconds.
+
+    A tab holds one stream of events open while it waits for anything; its session is in the address.
+    """
+
+    def __init__(self, app: ASGIApp, waiting: Waiting) -> None:
+        self.app, self.waiting = app, waiting
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "http" and scope["path"].endswith("/queue/data"):
+            session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
+            state_of(scope).stopping = partial(self.waiting.stop, session)
+        await self.app(scope, receive, send)
 
 
 def _blocks(service: Service, pages: Sequence[tuple[str, str]]) -> "gradio.Blocks":  # type: ignore[name-defined] # noqa: F821

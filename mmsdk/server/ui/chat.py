@@ -15,7 +15,7 @@ from mmsdk.errors import MmsdkError, UnsupportedMediaError
 from mmsdk.server.folder import Upload, shown_name
 from mmsdk.server.service import Service
 from mmsdk.server.ui.asking import cited, key_of, work_of
-from mmsdk.server.work import Work
+from mmsdk.server.work import StoppedError, Work
 from mmsdk.types import Content, Message
 
 _PLACEHOLDER = "Ask the documents of this collection."
@@ -49,7 +49,9 @@ def build(service: Service) -> gradio.Dropdown:
     sources = gradio.HTML("", elem_id="sources")
 
     def _asked(given: Any, history: list[Any], name: str | None, request: gradio.Request) -> Iterator[Any]:
-        yield from _answer(service, given, history, name=name, work=work_of(service, request))
+        work = work_of(service, request)
+        with service.waiting.on(str(request.session_hash), work):
+            yield from _answer(service, given, history, name=name, work=work)
 
     asked.submit(
         _asked,
@@ -100,6 +102,8 @@ def _answer(service: Service, given: Any, history: list[Any], *, name: str | Non
                 )
     except MmsdkError as error:
         raise gradio.Error(str(error), print_exception=False) from error
+    except StoppedError as error:
+        raise gradio.Error("This took longer than allowed.", print_exception=False) from error
 
 
 def _question(service: Service, given: Any, name: str, work: Work) -> tuple[list[Content], list[dict[str, Any]]]:
