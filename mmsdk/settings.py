@@ -103,7 +103,7 @@ class Serving(_Table):
     answering: int = Field(2, gt=0, description="answers, transcriptions and plugin tasks at the same time")
     generating: int = Field(1, gt=0, description="replies that the LLM writes at the same time")
     adding: int = Field(1, gt=0, description="requests that add documents at the same time")
-    queue: float = Field(2.0, ge=0, description="requests that may wait, for each that runs; beyond it 429")
+    queue: float = Field(1.5, ge=0, description="requests that may wait, for each that runs; beyond it 429")
     queue_tokens: int = Field(200_000, gt=0, description="tokens of the requests that wait (bytes of text / 4)")
     batch_items: int = Field(64, gt=0, description="inputs that are encoded in one batch; 1 turns batching off")
     batch_tokens: int = Field(8192, gt=0, description="tokens that are encoded in one batch")
