@@ -48,7 +48,9 @@ class Lane:
 
     def is_full_for(self, key: str) -> bool:
         """Say whether ``enter`` would refuse a key, whatever it brings."""
-        return self.waiting >= self.items and (self.running >= self.slots or bool(self._waiting)) and not self._rival(key)
+        return (
+            self.waiting >= self.items and (self.running >= self.slots or bool(self._waiting)) and not self._rival(key)
+        )
 
     def enter(self, key: str, tokens: int) -> "Waiter | None":
         """Take a slot, or give what to wait on. Raises ``RefusedError`` when there is no place to wait."""

@@ -182,8 +182,9 @@ class _Exchange:
             return None
         try:
             self.check()
-            self.rule, self.work.key = rule, self.defence.check_key(
-                self.headers, rule, collection, unsafe=method not in _SAFE
+            self.rule, self.work.key = (
+                rule,
+                self.defence.check_key(self.headers, rule, collection, unsafe=method not in _SAFE),
             )
             self._limits()
         except RefusalError:

@@ -31,7 +31,7 @@ CHUNKS: dict[str, Any] = {
     "text/event-stream": {
         "itemSchema": {
             "type": "object",
-            "properties": {"data": {"anyOf": [_DATA, {"const": "[DONE]"}]}},
+            "properties": {"event": {"const": "message"}, "data": {"anyOf": [_DATA, {"const": "[DONE]"}]}},
             "required": ["data"],
             "additionalProperties": False,
         }

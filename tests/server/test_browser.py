@@ -29,7 +29,11 @@ SHOTS = Path(os.environ.get("SCREENSHOTS", ""))
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, bundled: Runtime) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("data"), bundled.settings, ui=True) as made:
+    states = {"finance": "state", "graph": "graph", "recommend": "state", "service": "state"}
+    place = tmp_path_factory.mktemp("states")
+    plugins = {name: {key: str(place / name)} for name, key in states.items()}
+    settings = bundled.settings.model_copy(update={"plugins": plugins})
+    with running(tmp_path_factory.mktemp("data"), settings, ui=True) as made:
         texts = [
             "The Quillmoor lighthouse opens at six in the morning.",
             *(f"Note {n}: {text}" for n, text in enumerate(XSS)),
@@ -84,7 +88,9 @@ class Watched:
     def ask(self, question: str) -> None:
         self.page.fill("#question textarea", question)
         self.page.press("#question textarea", "Enter")
+        self.page.wait_for_function("!document.querySelector('#sources a')")
         self.page.wait_for_selector("#sources a")
+        self.address = str(self.page.get_attribute("#sources a", "href"))
 
     def close(self) -> None:
         self.context.close()
@@ -126,18 +132,121 @@ def test_a_pdf_is_uploaded_asked_and_its_citation_opened(visit: Any, shop_pdf: P
     there.shot("place")
 
 
-def test_a_recording_is_asked_and_opens_at_its_second(visit: Any, site: Running) -> None:
+def _opened(there: Watched, name: str) -> list[str]:
+    """Open every citation of the answer and give what each page shows: the text of its passage."""
+    page = there.page
+    addresses = [link.get_attribute("href") for link in page.query_selector_all("#sources a")]
+    assert addresses
+    texts = []
+    for number, address in enumerate(addresses):
+        opened = there.context.new_page()
+        answer = opened.goto(there.url + address)
+        assert answer is not None
+        assert answer.status == 200
+        for picture in opened.query_selector_all("img"):
+            assert picture.evaluate("image => image.complete && image.naturalWidth > 100")
+        for sound in opened.query_selector_all("audio"):
+            sound.evaluate("sound => sound.readyState || new Promise(done => sound.onloadedmetadata = done)")
+            assert sound.evaluate("sound => sound.duration > 1")
+            wanted = float(str(sound.get_attribute("src")).partition("#t=")[2])
+            assert abs(sound.evaluate("sound => sound.currentTime") - wanted) < 0.5
+        texts.append(opened.inner_text(".cited"))
+        if SHOTS.name and number == 0:
+            opened.screenshot(path=SHOTS / f"place-{name}.png", full_page=True)
+        opened.close()
+    return texts
+
+
+def test_a_picture_and_a_recording_are_uploaded_asked_by_and_opened(visit: Any) -> None:
+    there = visit()
+    page = there.open()
+    page.get_by_role("tab", name="Collections").click()
+    given = [DATA / "pictures" / "store-map.png", DATA / "recordings" / "tip-boots.mp3"]
+    page.set_input_files("#files input[type=file]", [str(file) for file in given])
+    page.get_by_text("store-map.png").first.wait_for()
+    page.click("#add")
+    page.wait_for_function("/2 documents|unchanged/.test(document.querySelector('#report textarea').value)")
+    page.get_by_role("tab", name="Ask", exact=True).click()
+    there.ask("How often should leather boots be waxed?")
+    there.shot("answer-recording")
+    assert any("boots" in text.lower() for text in _opened(there, "recording"))
+    page.set_input_files("#question input[type=file]", str(given[0]))
+    page.wait_for_selector("#question button[aria-label*='emove'], #question .thumbnail-item")
+    there.ask("Where is the customer desk on this map?")
+    there.shot("answer-picture")
+    assert _opened(there, "picture")
+
+
+def test_a_spoken_question_is_answered(visit: Any) -> None:
     there = visit()
     page = there.open()
     page.set_input_files("#question input[type=file]", str(DATA / "recordings" / "tip-boots.mp3"))
-    page.wait_for_timeout(1500)
+    page.wait_for_selector("#question button[aria-label*='emove'], #question .thumbnail-item")
     page.press("#question textarea", "Enter")
     page.wait_for_function("document.querySelector('#talk').innerText.length > 40")
+    page.wait_for_function("!document.querySelector('#question button.stop-button')")
+    there.shot("answer-spoken")
     page.get_by_role("tab", name="Collections").click()
     page.fill("#search textarea, #search input", "boots")
     page.press("#search textarea, #search input", "Enter")
     page.wait_for_selector("#hits a")
     there.shot("search")
+
+
+def test_the_pages_of_plugins_open_behind_the_server(visit: Any, site: Running) -> None:
+    news = {"text": "Quillmoor Lamps beats forecasts and raises its dividend.", "source": "wire", "event": "q1"}
+    with site.client() as client:
+        answer = client.post("/finance/push", json={"items": [news]})
+        assert answer.status_code == 200, answer.text
+    there = visit()
+    page = there.open()
+    page.get_by_role("tab", name="Pages", exact=True).click()
+    links = [link.get_attribute("href") for link in page.query_selector_all("a[href$='/']") if link.is_visible()]
+    assert {"/finance/dashboard/", "/graph/graph/", "/recommend/explorer/", "/service/console/"} <= set(links)
+    errors: list[str] = []
+    for link in links:
+        for scheme, size in (("light", "laptop"), ("dark", "phone")):
+            one = visit(size, color_scheme=scheme)
+            one.page.on("pageerror", lambda error: errors.append(str(error)))
+            answer = one.page.goto(one.url + link)
+            assert answer.status in (200, 404), link  # 404: nothing was made yet, and the page says what to do
+            one.page.wait_for_timeout(1500)
+            assert one.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), link
+            one.shot(f"page-{link.strip('/').replace('/', '-')}-{scheme}")
+    assert not errors
+    page.goto(f"{there.url}/finance/dashboard/")
+    page.wait_for_selector("#evidence li")
+    assert "raises its dividend" in page.inner_text("#evidence")
+
+
+def test_everything_is_reached_by_the_keyboard(visit: Any) -> None:
+    there = visit()
+    page = there.open()
+    reached: list[str] = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.append(str(page.evaluate("document.activeElement.outerHTML.slice(0, 200)")))
+        if 'role="tab"' in reached[-1] and 'aria-selected="true"' in reached[-1]:
+            break
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#files")
+    there.shot("keyboard")
+    page.get_by_role("tab", name="Ask", exact=True).press("Enter")
+    page.locator("#question textarea").focus()
+    page.keyboard.type("When does the Quillmoor lighthouse open?")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#sources a")
+    page.locator("#sources a").first.focus()
+    assert page.evaluate("document.activeElement.matches('#sources a')")
+
+
+def test_a_task_is_run_by_its_form(visit: Any) -> None:
+    there = visit()
+    page = there.open()
+    page.get_by_role("tab", name="Tasks", exact=True).click()
+    page.get_by_role("button", name=re.compile("^finance.score")).click()
+    there.shot("task-form")
 
 
 def test_what_is_hostile_is_shown_and_does_nothing(visit: Any, site: Running, tmp_path: Path) -> None:
@@ -186,12 +295,26 @@ def test_every_hostile_string_is_escaped_where_html_is_written(site: Running) ->
             assert not re.search(r"<(?:script|img|svg|iframe|a)\b", page.replace('<a href="/collections/', ""))
 
 
-@pytest.mark.parametrize(("size", "scheme"), [*((size, "light") for size in SIZES), ("phone", "dark")])
-def test_the_page_fits_every_screen(visit: Any, size: str, scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("size", "scheme"), [*((size, "light") for size in SIZES), ("phone", "dark"), ("laptop", "dark")]
+)
+def test_every_page_fits_every_screen(visit: Any, size: str, scheme: str) -> None:
     there = visit(size, color_scheme=scheme)
     page = there.open()
+    there.ask("When does the Quillmoor lighthouse open?")
+    for name in ("Ask", "Collections", "Tasks", "Pages"):
+        tab = page.get_by_role("tab", name=name, exact=True)
+        if not tab.is_visible():
+            page.locator(".overflow-menu > button").first.click()
+            page.locator(".overflow-dropdown").get_by_text(name, exact=True).click()
+        else:
+            tab.click()
+        page.wait_for_timeout(400)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
+        there.shot(f"{size}-{scheme}-{name.lower()}")
+    page.goto(there.url + there.address)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    there.shot(f"{size}-{scheme}")
+    there.shot(f"{size}-{scheme}-place")
 
 
 def test_a_wrong_key_is_told_and_a_right_one_lets_in(browser: Any, tmp_path: Path, bundled: Runtime) -> None:
