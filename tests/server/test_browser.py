@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 
 from mmsdk.runtime import Runtime
 from mmsdk.server.service import Service
+from mmsdk_finance.items import Item
+from mmsdk_finance.monitor import Options, SentimentMonitor
+from mmsdk_finance.watchlist import Name, Watchlist
 
 from .conftest import DATA
 from .hostile import XSS
@@ -183,8 +187,7 @@ def test_a_spoken_question_is_answered(visit: Any) -> None:
     page.set_input_files("#question input[type=file]", str(DATA / "recordings" / "tip-boots.mp3"))
     page.wait_for_selector("#question button[aria-label*='emove'], #question .thumbnail-item")
     page.press("#question textarea", "Enter")
-    page.wait_for_function("document.querySelector('#talk').innerText.length > 40")
-    page.wait_for_function("!document.querySelector('#question button.stop-button')")
+    page.wait_for_function("document.querySelector('#talk [data-testid=bot]')?.innerText.length > 20")
     there.shot("answer-spoken")
     page.get_by_role("tab", name="Collections").click()
     page.fill("#search textarea, #search input", "boots")
@@ -194,10 +197,13 @@ def test_a_spoken_question_is_answered(visit: Any) -> None:
 
 
 def test_the_pages_of_plugins_open_behind_the_server(visit: Any, site: Running) -> None:
-    news = {"text": "Quillmoor Lamps beats forecasts and raises its dividend.", "source": "wire", "event": "q1"}
-    with site.client() as client:
-        answer = client.post("/finance/push", json={"items": [news]})
-        assert answer.status_code == 200, answer.text
+    watched = Watchlist([Name("QLM", ("Quillmoor Lamps",), "Lamps", 1.0)])
+    days = [datetime(2025, 1, day, tzinfo=UTC) for day in range(1, 29)]
+    said = "Quillmoor Lamps beats forecasts and raises its dividend, report {0}."
+    with SentimentMonitor(
+        Path(site.service.settings.plugins["finance"]["state"]), watched, options=Options(meaning=False)
+    ) as opened:
+        opened.take([Item(str(day.day), said.format(day.day), "Wire", day, day) for day in days])
     there = visit()
     page = there.open()
     page.get_by_role("tab", name="Pages", exact=True).click()
@@ -216,19 +222,17 @@ def test_the_pages_of_plugins_open_behind_the_server(visit: Any, site: Running) 
     assert not errors
     page.goto(f"{there.url}/finance/dashboard/")
     page.wait_for_selector("#evidence li")
+    page.wait_for_selector("#chart .main-svg")
     assert "raises its dividend" in page.inner_text("#evidence")
 
 
 def test_everything_is_reached_by_the_keyboard(visit: Any) -> None:
     there = visit()
     page = there.open()
-    reached: list[str] = []
     for _ in range(40):
         page.keyboard.press("Tab")
-        reached.append(str(page.evaluate("document.activeElement.outerHTML.slice(0, 200)")))
-        if 'role="tab"' in reached[-1] and 'aria-selected="true"' in reached[-1]:
+        if page.evaluate("document.activeElement.role === 'tab' && document.activeElement.innerText") == "Collections":
             break
-    page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.wait_for_selector("#files")
     there.shot("keyboard")

@@ -25,7 +25,10 @@ _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "OPTIONS"})
 _FETCHES = re.compile(r"/ui/+(?:gradio_api/+)?(?:file=.*://|proxy=|deep_link|monitoring)", re.IGNORECASE | re.DOTALL)
 """Routes of Gradio that would fetch other addresses for the caller, or that nobody here needs."""
 _CSS = """
-.gradio-container { max-width: 68rem !important; margin: 0 auto !important; }
+.gradio-container { max-width: 68rem !important; margin: 0 auto !important; width: 100% !important; }
+.gradio-container main, .gradio-container .fillable { width: 100% !important; }
+.gradio-container { --input-placeholder-color: #676f7d; --block-info-text-color: #5d6779; }
+.dark .gradio-container { --input-placeholder-color: #9aa4b5; --block-info-text-color: #9aa4b5; }
 .sources ol { padding-left: 1.4rem; margin: .3rem 0; }
 .sources li { margin: .45rem 0; overflow-wrap: anywhere; }
 .sources q { display: block; opacity: .8; font-size: .92em; }
