@@ -101,7 +101,8 @@ async def asked(connection: Connection, method: str, path: str, body: Any = None
 def batching(seconds: float) -> dict[str, Any]:
     """Compare 32 clients with and without shared batches, and every vector with that of a single call."""
     rates: dict[str, dict[str, float]] = {"two words": {}, "question": {}}
-    batched, single = {}, {}
+    batched: dict[str, Any] = {}
+    single: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for port, (name, items) in enumerate({"alone": "1", "batched": "64"}.items(), 8401):
             with served(Path(folder), port, batch_items=items):

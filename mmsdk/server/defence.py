@@ -5,7 +5,6 @@ ASGI without a framework, so that nothing else sees what is refused.
 """
 
 import asyncio
-import ipaddress
 import json
 import logging
 import re
@@ -22,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mmsdk import telemetry
 from mmsdk.server import admission, logs, problems
 from mmsdk.server.bodies import Body
+from mmsdk.server.headers import POLICIES, hostname, is_address
 from mmsdk.server.keys import LOCAL, Key, Keys
 from mmsdk.server.metrics import Metrics
 from mmsdk.server.problems import RefusalError
@@ -37,17 +37,6 @@ LONG = 32 << 10
 _SHORT = 1 << 16
 """Bytes of a body that are passed over, so that the connection of who was refused stays open."""
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_POLICIES = {
-    "data": "default-src 'none'; frame-ancestors 'none'",
-    "view": "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'self'",
-    "page": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'self'",
-    "ui": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; worker-src 'self' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
-    "font-src 'self' data:; connect-src 'self' blob: data:; object-src 'none'; form-action 'self'; "
-    "frame-ancestors 'self'",
-}
 
 
 @dataclass(frozen=True)
@@ -101,8 +90,8 @@ class Defence:
 
     def check_host(self, headers: Mapping[str, str], *, unsafe: bool) -> None:
         """Refuse other hosts (a page that names this machine by its own host), and writing from other pages."""
-        host = _hostname(headers.get("host", ""))
-        if host not in self._hosts and not _is_address(host):
+        host = hostname(headers.get("host", ""))
+        if host not in self._hosts and not is_address(host):
             raise RefusalError(421, "wrong_host", f"this server is not {host or 'a host without name'!r}; "
                                "names are allowed by server.hosts in mmsdk.toml")  # fmt: skip
         origin = headers.get("origin")
@@ -350,7 +339,7 @@ class _Exchange:
             "x-request-id": self.work.id,
             "x-content-type-options": "nosniff",
             "referrer-policy": "same-origin",  # with no-referrer, browsers post forms with Origin: null
-            "content-security-policy": _POLICIES[self.rule.look],
+            "content-security-policy": POLICIES[self.rule.look],
         }
         if self._foreign():
             fixed |= {
@@ -413,18 +402,3 @@ def _headers(scope: Scope) -> dict[str, str]:
 def _without_server(headers: Any) -> list[tuple[bytes, bytes]]:
     own = (b"content-security-policy", b"x-content-type-options", b"referrer-policy", b"x-request-id")
     return [(name, value) for name, value in headers if name.lower() not in own]
-
-
-def _hostname(host: str) -> str:
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".").lower()
-    except ValueError:
-        return ""
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

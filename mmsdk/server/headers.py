@@ -1,0 +1,34 @@
+"""Headers of requests and answers: what the defence reads and writes. Knows nothing of who asks."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+POLICIES = {
+    "data": "default-src 'none'; frame-ancestors 'none'",
+    "view": "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'self'",
+    "page": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'self'",
+    "ui": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; worker-src 'self' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self' blob: data:; object-src 'none'; form-action 'self'; "
+    "frame-ancestors 'self'",
+}
+"""The Content-Security-Policy of each kind of page."""
+
+
+def hostname(host: str) -> str:
+    """Give the name in a Host header, in small letters and without its port."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".").lower()
+    except ValueError:
+        return ""
+
+
+def is_address(host: str) -> bool:
+    """Say whether a host is an IP address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
