@@ -2,7 +2,7 @@
 
     python -m benchmarks.finance_sentiment held-out --model DIR      # DIR: the --out of mmsdk_finance.train
     python -m benchmarks.finance_sentiment untouched                 # PhraseBank and Twitter, bundled model
-    python -m benchmarks.finance_sentiment phrasebank                # 5-fold, trained in protocol, nothing is kept
+    python -m benchmarks.finance_sentiment phrasebank --start bundled  # 5-fold, trained in protocol
     python -m benchmarks.finance_sentiment speed
 
 Data under ../shared/data (--data). Intervals are 95 % bootstrap. An entity that its headline does not name counts as
@@ -139,14 +139,14 @@ def untouched(data: Path) -> None:
         print("  ECE", ece(right, [max(result.probabilities.values()) for result in found]))
 
 
-def in_protocol(data: Path, work: Path, *, epochs: int, readers: int) -> None:
+def in_protocol(data: Path, work: Path, plan: Plan) -> None:
     texts, labels = phrasebank(data, "50Agree")
     cases = [
         Case(text, "", label, group, mixed=False, ways=(marked(text, []),))
         for group, (text, label) in enumerate(zip(texts, labels, strict=True))
     ]
     work.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(Settings.load(), Plan(epochs=epochs, readers=readers))
+    trainer = Trainer(Settings.load(), plan)
     features, folds = out_of_fold(cases, trainer, folds=5, work=work)
     line("PhraseBank, joined", labels, crossed(features, np.array(labels), folds).argmax(axis=1).tolist())
     line("PhraseBank, linear head", labels, features[:, :3].argmax(axis=1).tolist())
@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--model", type=Path, default=Path("sentiment-model"))
     parser.add_argument("--epochs", type=int, default=Plan.epochs)
+    parser.add_argument("--start", default="", help="of phrasebank: readers to go on from")
     parser.add_argument("--readers", type=int, default=Plan.readers, help="of phrasebank")
     given = parser.parse_args()
     if given.part == "held-out":
@@ -180,7 +181,8 @@ def main() -> None:
     elif given.part == "untouched":
         untouched(given.data)
     elif given.part == "phrasebank":
-        in_protocol(given.data, given.model / "phrasebank", epochs=given.epochs, readers=given.readers)
+        plan = Plan(start=given.start, epochs=given.epochs, readers=given.readers)
+        in_protocol(given.data, given.model / "phrasebank", plan)
     else:
         speed(given.data)
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mmsdk_finance.reader import Network, Reader
+from mmsdk.errors import WeightsError
+from mmsdk_finance.reader import Network, Reader, adapters
 
 _LOG = logging.getLogger(__name__)
 _SMOOTHING, _CLIP, _WARM = 0.05, 1.0, 0.06
@@ -34,9 +35,11 @@ class Plan:
     """Say how adapters are trained: their ``rank``, layers left as they are from below, and the usual numbers.
 
     As many ``readers`` are trained, which differ by chance only; the mean of their logits errs less than any of them.
+    They go on from those of ``start``, a folder of a model or ``bundled``; with none, from the encoder as it is.
     """
 
     readers: int = 2
+    start: str = ""
     epochs: int = 4
     rate: float = 1e-3
     rank: int = 32
@@ -46,19 +49,23 @@ class Plan:
     seed: int = 0
 
 
-def trained(reader: Reader, texts: Sequence[Sequence[str]], labels: Sequence[int], *, plan: Plan) -> Network:
+def trained(
+    reader: Reader, texts: Sequence[Sequence[str]], labels: Sequence[int], *, plan: Plan, start: Path | None = None
+) -> Network:
     """Train on texts, each given in one or more ways of marking it; every epoch takes one of them by chance.
 
-    The first way is taken four times in five.
+    The first way is taken four times in five. ``start`` is a file that ``save`` wrote, to go on from.
     """
     torch.manual_seed(plan.seed)
     chance = random.Random(plan.seed)  # noqa: S311
     network = Network(
         reader.source, max(labels) + 1, kind=reader.kind, rank=plan.rank, frozen=plan.frozen, dropout=plan.dropout
     ).to(reader.device)
+    if start is not None:
+        _go_on(network, start)
     optimizer, shares = _optimizer(network)
     ways = [reader.tokens(ways) for ways in texts]
-    total, step, start = plan.epochs * -(-len(ways) // plan.batch), 0, time.monotonic()
+    total, step, since = plan.epochs * -(-len(ways) // plan.batch), 0, time.monotonic()
     network.train()
     for epoch in range(plan.epochs):
         rows = [way[0] if len(way) == 1 or chance.random() < 0.8 else chance.choice(way[1:]) for way in ways]
@@ -71,8 +78,8 @@ def trained(reader: Reader, texts: Sequence[Sequence[str]], labels: Sequence[int
                 lost += _stepped(network, optimizer, reader.tensors([rows[n] for n in batch]), right)
             step += 1
             if step % 50 == 0:
-                _LOG.info("step %d of %d, %.0f s", step, total, time.monotonic() - start)
-        _LOG.info("epoch %d, loss %.4f, %.0f s", epoch + 1, lost * plan.epochs / total, time.monotonic() - start)
+                _LOG.info("step %d of %d, %.0f s", step, total, time.monotonic() - since)
+        _LOG.info("epoch %d, loss %.4f, %.0f s", epoch + 1, lost * plan.epochs / total, time.monotonic() - since)
     return network.eval()
 
 
@@ -111,6 +118,16 @@ def _batches(rows: Sequence[Sequence[int]], size: int, chance: random.Random) ->
         found += [near[n : n + size] for n in range(0, len(near), size)]
     chance.shuffle(found)
     yield from found
+
+
+def _go_on(network: Network, file: Path) -> None:
+    kept = adapters(file)
+    for name, value in network.named_parameters():
+        if value.requires_grad:
+            found = kept.get(_named(name))
+            if found is None or found.shape != value.shape:
+                raise WeightsError(f"{file} holds no {_named(name)} of shape {tuple(value.shape)}: train without it")
+            value.data.copy_(found)
 
 
 def _changes(network: Network) -> Iterator[tuple[str, Tensor]]:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +30,12 @@ from mmsdk_finance.ledger import Ledger
 from mmsdk_finance.mood import HOUR, Level, Recipe, exposure
 from mmsdk_finance.scoring import Scorer, version
 from mmsdk_finance.sinks import Sink
-from mmsdk_finance.sources import Follower, Found, Reading, read, replay
+from mmsdk_finance.sources import Follower, Found, Reading, batches, live, read, replay
 from mmsdk_finance.state import State, marks
 from mmsdk_finance.watchlist import Name, Names, Watchlist
 
 BATCH = 256
+_END: tuple[list[Found], bool] = ([], False)
 
 
 @dataclass(frozen=True)
@@ -123,43 +123,41 @@ class SentimentMonitor(Closing):
         With ``speed`` they are replayed by event time, that many times as fast as they happened (``inf`` for at once).
         """
         chosen = reading or Reading(replay=speed is not None)
-        found: Iterable[Found] = (one for source in sources for one in read(source, chosen))
+        found: Iterable[Found | None] = (one for source in sources for one in live(source, chosen))
         if speed is not None:
-            found, batch = replay(found, speed), batch if speed == float("inf") else 1
-        taken = self.take(found, batch=batch)
-        self.deliver()
-        return taken
+            dated = (one for source in sources for one in read(source, chosen))
+            found, batch = replay(dated, speed), batch if speed == float("inf") else 1
+        return self.take(found, batch=batch, deliver=True)
 
     def follow(self, follower: Follower, *, stop: Callable[[], bool] = lambda: False) -> Iterator[Taken]:
         """Take in what sources bring until ``stop`` says so; give what each look brought, then wait for the next."""
         while not stop():
-            taken = self.take(follower.poll())
+            taken = self.take(follower.poll(), deliver=True)
             self.tick(time.time())
             self.deliver()
             yield taken
             time.sleep(follower.every)
 
-    def take(self, found: Iterable[Found], *, batch: int = BATCH) -> Taken:
+    def take(self, found: Iterable[Found | None], *, batch: int = BATCH, deliver: bool = False) -> Taken:
         """Take in items; each batch with everything that follows from it is one transaction.
 
-        While a batch is scored and counted, a thread finds the names and vectors of the next.
+        While a batch is scored and counted, a thread finds the names and vectors of the next. A batch that a source
+        ended, by a pause or by breaking off, is counted before the source is waited for. With ``deliver`` alerts are
+        sent after each batch.
         """
         taken = Taken()
-        waiting = iter(found)
-        ready = list(islice(waiting, batch))
+        waiting = batches(found, batch)
+        ready, is_full = next(waiting, _END)
         looked = self._looked(self._unknown(ready))
         with ThreadPoolExecutor(1, "mmsdk-finance") as ahead:
             while ready:
-                try:
-                    coming = list(islice(waiting, batch)) if batch > 1 else []
-                except BaseException:  # a source that breaks off takes nothing along that was read before
-                    with self._lock:
-                        self._batch(ready, looked, taken)
-                    raise
-                looking = ahead.submit(self._looked, self._unknown(coming)) if coming else None
+                coming = next(waiting, _END) if is_full else _END
+                looking = ahead.submit(self._looked, self._unknown(coming[0])) if coming[0] else None
                 with self._lock:
                     self._batch(ready, looked, taken)
-                ready = coming if batch > 1 else list(islice(waiting, batch))
+                if deliver:
+                    self.deliver()
+                ready, is_full = coming if coming[0] else next(waiting, _END)
                 looked = looking.result() if looking else self._looked(self._unknown(ready))
         return taken
 

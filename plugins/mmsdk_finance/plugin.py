@@ -306,6 +306,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the model.")],
     folds: Annotated[int, typer.Option(min=2, help="Folds for the figures and the calibration.")] = 5,
     reader: Annotated[bool, typer.Option(help="Train the adapters of the encoder too; slow without a GPU.")] = True,
+    start: Annotated[str, typer.Option(help="'bundled' or a model's folder: go on from its readers.")] = "",
 ) -> dict[str, Any]:
     """Train the sentiment model on your own labels, and give its held-out figures."""
     from mmsdk.settings import Settings
@@ -313,7 +314,8 @@ def train(
     from mmsdk_finance.train import train as trained
 
     settings = Settings.load()
-    return dict(trained(data, out, plan=Plan() if reader else None, folds=folds, settings=settings)["held_out"])
+    plan = Plan(start=start) if reader else None
+    return dict(trained(data, out, plan=plan, folds=folds, settings=settings)["held_out"])
 
 
 def _columns(text: str) -> dict[str, str]:

@@ -170,7 +170,7 @@ class Reader:
         self._target = self.tokenizer.token_to_id("[MASK]") or 0
         self.device = torch_device(settings.device)
         self.kind = torch.bfloat16 if _native_bfloat16(self.device) else torch.float32
-        weights = [merged(self.source, _adapters(file)) for file in files]
+        weights = [merged(self.source, adapters(file)) for file in files]
         self._ways = [self._way(one, labels) for one in weights]
         if files:
             self.source = {}
@@ -238,7 +238,8 @@ def merged(source: Weights, changes: Weights) -> Weights:
     return found
 
 
-def _adapters(file: Path) -> Weights:
+def adapters(file: Path) -> Weights:
+    """Read the changes that ``fitting.save`` wrote."""
     try:
         return load_file(file)
     except (OSError, safetensors.SafetensorError) as error:

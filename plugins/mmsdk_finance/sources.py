@@ -1,4 +1,4 @@
-"""Where news comes from: feeds, JSON lines, CSV, folders, standard input, texts, recordings, pictures.
+"""Where news comes from: feeds, JSON lines, CSV, folders, standard input, texts, calls, pictures.
 
 Everything becomes an ``Item`` or a ``Rejected`` with its reason; a bad item never stops the good ones. Sources do
 not know the watch list, and remember nothing: what was seen before is the monitor's to know.
@@ -8,7 +8,9 @@ import csv
 import hashlib
 import io
 import json
+import queue
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,11 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mmsdk import loaders, read_text, transcribe
+from mmsdk import loaders, read_text
 from mmsdk.errors import InputError, MmsdkError
 from mmsdk.loaders.fetch import fetch
 from mmsdk.loaders.folders import files
 from mmsdk.settings import Settings
+from mmsdk_finance.calls import TRANSCRIPTS, heard, read_transcript
 from mmsdk_finance.feeds import read_feed
 from mmsdk_finance.items import Item, Kind, Rejected, checked, moment
 
@@ -31,8 +34,6 @@ _FEED_BYTES = 20 << 20
 _SOUND = {".mp3", ".wav", ".flac", ".ogg", ".m4a", ".mp4", ".opus"}
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tiff"}
 _FEEDS = {".rss", ".atom", ".xml"}
-_TURN = 600
-"""Characters of a transcript that make one item."""
 _FIELDS = ("id", "text", "source", "event", "arrival", "kind", "author", "url", "language", "about")
 
 
@@ -60,7 +61,8 @@ class Reading:
 def read(source: str | Path, reading: Reading | None = None) -> Iterator[Found]:
     """Read a file, a folder, an http(s) address of a feed, or ``-`` for standard input, as it comes.
 
-    Files are taken by suffix: .jsonl, .csv, .rss .atom .xml, recordings, pictures; any other is one item of text.
+    Files are taken by suffix: .jsonl, .csv, .rss .atom .xml, recordings, transcripts with times (.vtt .srt), pictures;
+    any other is one item of text.
     Raises ``InputError`` when the source is not there; what is wrong within it is given as ``Rejected``.
     """
     reading = reading or Reading()
@@ -75,6 +77,58 @@ def read(source: str | Path, reading: Reading | None = None) -> Iterator[Found]:
         yield from _file(Path(source), reading)
     else:
         raise InputError(f"there is no file, folder or address {str(source)!r}")
+
+
+def live(source: str | Path, reading: Reading | None = None) -> Iterator[Found | None]:
+    """Read as ``read`` does, and give None whenever standard input has had nothing for half a second."""
+    if str(source) != "-":
+        yield from read(source, reading)
+        return
+    waiting: queue.Queue[Found | BaseException | None] = queue.Queue(1024)
+
+    def work() -> None:
+        try:
+            for one in read(source, reading):
+                waiting.put(one)
+            waiting.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again where the items are taken
+            waiting.put(error)
+
+    threading.Thread(target=work, name="mmsdk-finance-stdin", daemon=True).start()
+    while True:
+        try:
+            one = waiting.get(timeout=0.5)
+        except queue.Empty:
+            yield None
+            continue
+        if one is None:
+            return
+        if isinstance(one, BaseException):
+            raise one
+        yield one
+
+
+def batches(found: Iterable[Found | None], size: int) -> Iterator[tuple[list[Found], bool]]:
+    """Give items by ``size``, and whether a batch is full, so that more may be at hand.
+
+    A batch ends early where the source pauses (None) or breaks off, which is raised after it.
+    """
+    held: list[Found] = []
+    is_full = False
+    try:
+        for one in found:
+            if one is not None:
+                held.append(one)
+            if held and (one is None or len(held) == size):
+                is_full = size > 1 and one is not None
+                yield held, is_full
+                held = []
+    except (Exception, KeyboardInterrupt):
+        if held or is_full:
+            yield held, False
+        raise
+    if held:
+        yield held, False
 
 
 def records(rows: Iterable[Mapping[str, Any]], reading: Reading | None = None) -> Iterator[Found]:
@@ -160,8 +214,10 @@ def _file(path: Path, reading: Reading) -> Iterator[Found]:
             with path.open("rb") as file:
                 data = file.read(_FEED_BYTES + 1)
             yield from _checked(_feed(data, reading.source or path.stem, reading))
-        elif suffix in _SOUND | _PICTURES:
-            yield from _checked(_recognised(path, reading))
+        elif suffix in _PICTURES:
+            yield from _checked(_picture(path, reading))
+        elif suffix in _SOUND | TRANSCRIPTS:
+            yield from _checked(_call(path, reading))
         else:
             yield from _checked(_document(path, reading))
     except (MmsdkError, OSError) as error:
@@ -258,28 +314,30 @@ def _table(path: Path, reading: Reading) -> Iterator[Found]:
             yield found
 
 
-def _recognised(path: Path, reading: Reading) -> Iterator[Found]:
-    """Hear a recording, cut where a turn gets long, or read a picture; the file's time is the event's."""
-    when = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    if path.suffix.lower() in _PICTURES:
-        lines = [part.content for part in read_text(path) if isinstance(part.content, str)]
-        row = {"id": path.name, "text": " ".join(lines), "event": when, "kind": "picture", "url": path.as_uri()}
+def _picture(path: Path, reading: Reading) -> Iterator[Found]:
+    lines = [part.content for part in read_text(path) if isinstance(part.content, str)]
+    row = {"id": path.name, "text": " ".join(lines), "kind": "picture", "url": path.as_uri()}
+    yield _item({**row, "event": _modified(path)}, reading.source or path.name, reading)
+
+
+def _call(path: Path, reading: Reading) -> Iterator[Found]:
+    """Take the turns of a recording or a transcript, each with its seconds; the file's time is the event's."""
+    is_written = path.suffix.lower() in TRANSCRIPTS
+    turns, language = (read_transcript(path), "") if is_written else heard(path)
+    when = _modified(path)
+    for turn in turns:
+        place = f"#t={turn.start:.1f},{turn.stop:.1f}"
+        row: dict[str, Any] = {"id": path.name + place, "text": turn.text, "author": turn.speaker, "language": language}
+        row |= {"event": when, "kind": "call", "url": path.as_uri() + place}
         yield _item(row, reading.source or path.name, reading)
-        return
-    transcript = transcribe(path)
-    turn: list[Any] = []
-    for segment in (*transcript.segments, None):
-        if turn and (segment is None or sum(len(said.text) for said in turn) + len(segment.text) > _TURN):
-            place = f"#t={turn[0].start:.1f},{turn[-1].stop:.1f}"
-            text = "".join(said.text for said in turn).strip()
-            row = {"id": path.name + place, "text": text, "event": when, "kind": "call", "url": path.as_uri() + place}
-            yield _item({**row, "language": transcript.language}, reading.source or path.name, reading)
-            turn = []
-        turn.append(segment)
+
+
+def _modified(path: Path) -> datetime:
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 def _document(path: Path, reading: Reading) -> Iterator[Found]:
-    when = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    when = _modified(path)
     for document in loaders.read(path, settings=reading.settings):
         text = "\n".join(part.content.strip() for part in document.parts if isinstance(part.content, str))
         row = {"id": path.name, "text": text, "event": when, "kind": "filing", "url": path.as_uri()}

@@ -135,9 +135,11 @@ class Trainer:
         work.mkdir(parents=True, exist_ok=True)
         reader = Reader((), settings=self.settings)
         ways, labels = [[way.text for way in case.ways] for case in cases], [case.label for case in cases]
+        starts = started(self.plan.start)
         for n, file in enumerate(files):
             if not file.exists():
-                save(trained(reader, ways, labels, plan=replace(self.plan, seed=seed + n)), file)
+                plan = replace(self.plan, seed=seed + n)
+                save(trained(reader, ways, labels, plan=plan, start=starts[n % len(starts)]), file)
         return files
 
     def features(self, cases: Sequence[Case], head: Head, files: Sequence[Path]) -> Floats:
@@ -145,6 +147,19 @@ class Trainer:
         seen = [case.ways[0] for case in cases]
         logits = Reader(files, settings=self.settings).logits([way.text for way in seen]) if files else None
         return stacked(seen, head.predict_proba([views(way) for way in seen]), logits)
+
+
+def started(name: str) -> Sequence[Path | None]:
+    """Give the files of the readers to go on from: of a folder, of the ``bundled`` model, or none."""
+    if not name:
+        return [None]
+    folder = Path(__file__).parent if name == "bundled" else Path(name)
+    found = sorted(folder.glob(READER.format("[0-9]")))
+    if not found:
+        raise InputError(
+            f"{folder} holds no readers to go on from: name a folder that this command wrote, or 'bundled'"
+        )
+    return found
 
 
 def joined(features: Floats, labels: NDArray[np.int64]) -> Floats:
@@ -262,10 +277,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--frozen", type=int, default=Plan.frozen, help="layers of the body left as they are, from below"
     )
+    parser.add_argument("--start", default="", help="'bundled' or a model's folder: go on from its readers")
     parser.add_argument("--no-reader", action="store_true", help="train the linear head only")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    plan = None if given.no_reader else Plan(epochs=given.epochs, frozen=given.frozen)
+    plan = None if given.no_reader else Plan(start=given.start, epochs=given.epochs, frozen=given.frozen)
     try:
         found = train(given.data, given.out, plan=plan, folds=given.folds, settings=Settings.load())
     except InputError as error:

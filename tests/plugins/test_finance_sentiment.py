@@ -17,7 +17,7 @@ from mmsdk_finance.fitting import Plan, save, trained
 from mmsdk_finance.marking import LONGEST, OTHER, TARGET, marked
 from mmsdk_finance.reader import BODY, Network, Reader
 from mmsdk_finance.sentiment import LABELS, EntitySentiment, SentimentModel, score_text, score_texts
-from mmsdk_finance.train import main, read
+from mmsdk_finance.train import main, read, started
 from mmsdk_finance.wording import events, flags, turns
 
 HEADLINES = [
@@ -216,6 +216,20 @@ def test_adapters_train_and_come_back_from_their_file(tmp_path: Path) -> None:
     again = Reader([tmp_path / "some.safetensors"], settings=Settings.load())
     assert again.logits(marks).argmax(axis=1).tolist() == labels[:3]
     assert np.allclose(again.logits(marks), reader.logits(marks, networks=[network]), atol=0.1)  # float16, bfloat16
+
+
+def test_training_goes_on_from_readers_that_are_there(tmp_path: Path) -> None:
+    reader, marks = Reader((), settings=Settings.load()), [f"{TARGET} rises", f"{TARGET} falls", f"{TARGET} meets"]
+    still = Plan(epochs=1, rate=0.0, start="bundled")
+    files = started(still.start)
+    assert [file.name for file in files if file] == ["sentiment-reader-0.safetensors", "sentiment-reader-1.safetensors"]
+    network = trained(reader, [[mark] for mark in marks], [2, 0, 1], plan=still, start=files[1])
+    bundled = Reader([file for file in files[1:] if file], settings=Settings.load()).logits(marks)
+    assert np.allclose(reader.logits(marks, networks=[network]), bundled, atol=0.1)
+    with pytest.raises(WeightsError, match="of shape"):
+        trained(reader, [[marks[0]]], [2], plan=Plan(epochs=1, rank=4), start=files[0])
+    with pytest.raises(InputError, match="holds no readers"):
+        started(str(tmp_path))
 
 
 def test_the_bundled_model_says_what_it_is() -> None:

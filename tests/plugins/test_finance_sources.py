@@ -16,7 +16,7 @@ import pytest
 from mmsdk.errors import InputError
 from mmsdk.settings import Fetch, Settings
 from mmsdk_finance.items import Item, Rejected, moment
-from mmsdk_finance.sources import Follower, Reading, read, records, replay
+from mmsdk_finance.sources import Follower, Reading, batches, live, read, records, replay
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
 ENTRY = "<item><guid>{id}</guid><title>{title}</title><pubDate>{date}</pubDate><link>{link}</link></item>"
@@ -151,6 +151,70 @@ def test_recordings_and_pictures_are_items_with_their_place() -> None:
     assert (first.kind, first.language) == ("call", "en")
     assert "#t=" in first.url
     assert "open" in first.text
+
+
+def test_a_transcript_gives_turns_by_speaker_and_second(tmp_path: Path) -> None:
+    cues = """WEBVTT
+
+00:01.000 --> 00:04.000
+<v Jane Roe>Good morning.
+
+00:00:04.000 --> 00:00:09.500
+<v Jane Roe>Calder Motors grew by <b>12%</b>.
+
+01:00:10.250 --> 01:00:12.000
+John van Dyk: And the outlook?
+
+01:00:12.000 --> 01:00:14.000
+It worries us: costs rise.
+"""
+    (tmp_path / "call.vtt").write_text(cues, "utf-8")
+    first, second = (one for one in read(tmp_path / "call.vtt") if isinstance(one, Item))
+    assert (first.author, first.text) == ("Jane Roe", "Good morning. Calder Motors grew by 12%.")
+    assert first.url.endswith("call.vtt#t=1.0,9.5")
+    assert (second.author, second.text) == ("John van Dyk", "And the outlook? It worries us: costs rise.")
+    assert (second.kind, second.url.partition("#")[2]) == ("call", "t=3610.2,3614.0")
+    (tmp_path / "call.srt").write_text("\ufeff1\r\n00:00:01,000 --> 00:00:02,000\r\nOperator: 早上好。\r\n", "utf-8")
+    (only,) = read(tmp_path / "call.srt")
+    assert isinstance(only, Item)
+    assert (only.author, only.text) == ("Operator", "早上好。")
+    for name, text in (("a.vtt", "no transcript"), ("b.srt", "no transcript"), ("c.srt", "")):
+        (tmp_path / name).write_text(text, "utf-8")
+    assert [list(_codes(list(read(tmp_path / name)))) for name in ("a.vtt", "b.srt", "c.srt")] == [["decode"]] * 3
+
+
+def test_a_pause_and_a_break_end_a_batch() -> None:
+    some = [item for item in records([{"text": f"Calder {n}"} for n in range(7)]) if isinstance(item, Item)]
+
+    def broken() -> Iterator[Item | None]:
+        yield from some[:2]
+        yield None
+        yield None
+        yield from some[2:]
+        raise OSError("gone")
+
+    given = batches(broken(), 4)
+    assert [next(given) for _ in range(3)] == [(some[:2], False), (some[2:6], True), (some[6:], False)]
+    with pytest.raises(OSError, match="gone"):
+        next(given)
+    given = batches(broken(), 5)
+    assert [next(given) for _ in range(3)] == [(some[:2], False), (some[2:], True), ([], False)]
+    with pytest.raises(OSError, match="gone"):
+        next(given)
+
+
+def test_standard_input_that_is_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.pipe()
+    with os.fdopen(ours, "rb") as stdin, os.fdopen(theirs, "wb") as stream:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stdin))
+        stream.write(b"Calder rises\n")
+        stream.flush()
+        given = batches(live("-"), 256)
+        first, is_full = next(given)
+        assert [one.text for one in first if isinstance(one, Item)] == ["Calder rises"]
+        assert not is_full
+        stream.close()
+        assert not list(given)
 
 
 def test_standard_input_takes_records_and_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
