@@ -252,7 +252,7 @@ function showNode(node) {
   acts.append(button("Only its neighbours", expand(1)), button("Two steps", expand(2)));
   merge.append(other, button("Merge", () => decide({merge: node.id, other: other.value})), button("Never the same", () => decide({never: node.id, other: other.value})));
   const aliases = node.aliases.length ? ` · also ${node.aliases.join(", ")}` : "";
-  side.replaceChildren(element("h2", node.name), element("p", `${node.type}, stands ${node.mentions} times${aliases}`, {className: "soft"}), acts, merge, list);
+  side.replaceChildren(element("h2", node.name), element("p", `${node.type}, found ${node.mentions === 1 ? "once" : `${node.mentions} times`}${aliases}`, {className: "soft"}), acts, merge, list);
 }
 
 async function showEdge(edge) {
