@@ -33,6 +33,7 @@ _CSS = """
 .sources li { margin: .45rem 0; overflow-wrap: anywhere; }
 .sources q { display: block; opacity: .8; font-size: .92em; }
 .sources .score { opacity: .6; font-size: .85em; margin-left: .4rem; }
+.label-wrap { text-align: left !important; }
 footer { display: none !important; }
 """
 
