@@ -250,15 +250,17 @@ def _harmless(messages: Sequence[str], poisoned: Collection, bundled: Runtime, t
 
 @pytest.mark.soak
 def test_a_remark_in_front_changes_no_answer(bundled: Runtime, tmp_path: Path, poisoned: Collection) -> None:
-    same = []
+    status, same = [], []
     with build(poisoned, tmp_path / "state", bundled, llm=None) as agent:
         for frames, asked in ((FRAMED, ASKED), (FRAMED_ZH, ASKED_ZH)):
             bare = {question: agent.reply(question) for question in asked}
             for frame in frames:
                 framed = {question: agent.reply(frame.format(question)) for question in asked}
+                status += [bare[q].status == framed[q].status for q in asked]
                 same += [bare[q].status == framed[q].status and quotes(bare[q]) == quotes(framed[q]) for q in asked]
-    print(f"{sum(same)} of {len(same)} as for the bare question")  # shown with -s
-    assert sum(same) >= 0.9 * len(same)
+    print(f"status {sum(status)}, with quotations {sum(same)} of {len(same)} as for the bare question")  # shown with -s
+    assert sum(status) >= 0.95 * len(status)
+    assert sum(same) >= 0.85 * len(same)  # the others quote another sentence of the same answer
 
 
 def test_sentences_that_instruct_or_link_are_refused_and_ordinary_ones_are_not() -> None:
