@@ -137,10 +137,9 @@ def decoy(chosen: random.Random, decoys: Sequence[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", choices=["development", "held-out"], default="held-out")
-    parts = (("en_US", ENGLISH, 1000), ("zh_CN", CHINESE, 1000))
-    seed, decoys = 7, DECOYS
-    if parser.parse_args().set == "held-out":
-        parts, seed, decoys = HELD, 2026, HELD_DECOYS
+    is_held = parser.parse_args().set == "held-out"
+    parts = HELD if is_held else (("en_US", ENGLISH, 1000), ("zh_CN", CHINESE, 1000))
+    seed, decoys = (2026, HELD_DECOYS) if is_held else (7, DECOYS)
     made = [
         message
         for locale, templates, count in parts
