@@ -348,7 +348,8 @@ def test_parts_sum_to_the_score_for_every_user_of_movielens(
     from mmsdk_recommend import read_interactions
 
     frame = read_interactions(shared_data / "rec_movielens_latest_small" / "ratings.csv")
-    made = Recommender(model, **params).fit(split(frame, "random").train)
+    films = pd.DataFrame({"item": frame["item"].unique(), "price": 1})  # some are new to the training part
+    made = Recommender(model, **params).fit(split(frame, "random").train, films)
     found = made.recommend(made.data.users, k=1)
     assert len(found) == 610
     for user, item, score in zip(found["user"], found["item"], found["score"], strict=True):

@@ -203,7 +203,7 @@ class Hybrid:
     def standard(self, label: str, histories: Histories) -> tuple[Floats, Floats, Floats]:
         """Give raw scores, and their mean and spread over the known items; ``[rows, 1]`` each."""
         scores = self._raw(label, histories)
-        known = scores if self.counts.all() else scores[:, self.counts > 0]
+        known = scores if self.counts.all() else scores.take(np.flatnonzero(self.counts), axis=1)  # a mask's sums err
         middle = known.mean(axis=1, keepdims=True)
         spread = known.std(axis=1, keepdims=True)
         return scores, middle, np.where(spread > 1e-9, spread, np.float32(1))
