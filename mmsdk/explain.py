@@ -113,12 +113,15 @@ def explain(hit: Hit) -> Explanation:
 def matched(question: str, passage: str) -> tuple[str, ...]:
     """Give the words of a passage that a question asks for, each once, in the order of the passage.
 
+    A Chinese character is left out where it stands in a pair that is given.
+
     >>> matched("Which tents are waterproof? 帐篷", "A waterproof tent. 两人帐篷")
     ('waterproof', 'tent', '帐篷')
     """
     asked = {_stem(word) for word in words(question, is_query=True)}
     found = {_stem(word): word for word in reversed(words(passage)) if _stem(word) in asked}
-    return tuple(dict.fromkeys(word for word in words(passage) if word in found.values()))
+    shown = dict.fromkeys(word for word in words(passage) if word in found.values())
+    return tuple(word for word in shown if word.isascii() or not any(word in other != word for other in shown))
 
 
 @lru_cache(4096)
