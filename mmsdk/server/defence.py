@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mmsdk import telemetry
 from mmsdk.server import admission, logs, problems
 from mmsdk.server.bodies import Body
-from mmsdk.server.headers import POLICIES, hostname, is_address
+from mmsdk.server.headers import POLICIES, hostname, is_address, without_own
 from mmsdk.server.keys import LOCAL, Key, Keys
 from mmsdk.server.metrics import Metrics
 from mmsdk.server.problems import RefusalError
@@ -312,7 +312,7 @@ class _Exchange:
             if self.status:
                 return
             self.status = message["status"]
-            message = {**message, "headers": [*_without_server(message.get("headers", [])), *self._extra()]}
+            message = {**message, "headers": [*without_own(message.get("headers", [])), *self._extra()]}
         elif message["type"] == "http.response.body":
             self.bytes += len(message.get("body", b""))
             self.body.answered = not message.get("more_body", False)
@@ -397,8 +397,3 @@ def cookie(headers: Mapping[str, str]) -> str | None:
 
 def _headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-def _without_server(headers: Any) -> list[tuple[bytes, bytes]]:
-    own = (b"content-security-policy", b"x-content-type-options", b"referrer-policy", b"x-request-id")
-    return [(name, value) for name, value in headers if name.lower() not in own]

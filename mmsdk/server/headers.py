@@ -1,6 +1,7 @@
 """Headers of requests and answers: what the defence reads and writes. Knows nothing of who asks."""
 
 import ipaddress
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 POLICIES = {
@@ -32,3 +33,9 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def without_own(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Leave out the headers that every answer gets from the defence."""
+    own = (b"content-security-policy", b"x-content-type-options", b"referrer-policy", b"x-request-id")
+    return [(name, value) for name, value in headers if name.lower() not in own]
