@@ -276,7 +276,7 @@ def _calibrated(index: FaissIndex, held: Vectors, truth: list[Numbers], *, recal
         return met / sum(map(len, truth))
 
     traits = index.traits
-    if not truth:  # too few rows to hold any out
+    if not truth or not len(index):  # too few rows to hold any out, or all were changed meanwhile
         return traits
     limit = index._lists or (_EFFORTS[-1] if _graph(index._index) is not None else 1)
     efforts = [effort for effort in _EFFORTS if effort < limit] + [limit]
