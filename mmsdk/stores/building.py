@@ -109,7 +109,7 @@ class Builds:
             sample = self._sample(shelf, kinds.sample(kind), last=last, rows=rows)
             index, placed = build(kind, sample, self._batches(shelf, last), recall=self._indexes.options.recall)
             index.write(put)
-            cut = int(np.argmax(np.diff(placed, append=-1) < 0)) + 1
+            cut = int(np.argmax(np.diff(placed, append=-1) < 0)) + 1 if len(placed) else 0
             return placed, {"kind": kind, "traits": index.traits.to_json(), "cut": cut}
 
         name, digest = files.write_index(self._indexes.folder, f"index-{shelf.number}-{revision}", payload)
