@@ -62,7 +62,7 @@ def crowd() -> str:
     found = _ran("tests.faults.contention", "300")
     return (
         f"2 writers and 8 readers, {found['seconds']:g} s: {found['writes']} changes, {found['reads']} reads, "
-        f"{found['lost']} lost updates, {len(found['wrong'])} torn or stale reads{_first(found)}"
+        f"{found['lost']} lost updates, {len(found['wrong'])} torn or stale reads or failures{_first(found)}"
     )
 
 

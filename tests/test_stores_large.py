@@ -275,3 +275,25 @@ def test_a_failed_build_is_logged_and_searches_go_on(
             assert store.search("s", rows[7:8], 1)[0][0][0] == "d7-0"
             store._builds.wait()
         assert caplog.text.count("the old one goes on: [Errno 28]") == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_are_all_replaced_during_a_build_are_found(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = unit(300, 3)
+    with opened(tmp_path / "c", kind) as store:
+        store.upsert([entry(f"d{n}", {"n": n}, rows[n : n + 1]) for n in range(200)])
+        read = store._builds._batches
+
+        def replaced(*given: Any, **named: Any) -> Any:
+            monkeypatch.undo()
+            store.upsert([entry(f"d{n}", {"n": n}, rows[n + 100 : n + 101]) for n in range(200)])
+            return read(*given, **named)
+
+        monkeypatch.setattr(store._builds, "_batches", replaced)
+        store._publish()
+        assert store.search("s", rows[107:108], 1)[0][0][0] == "d7-0"
+        store._publish()
+        assert store.search("s", rows[107:108], 1)[0][0][0] == "d7-0"
+        assert store.verify() == []

@@ -97,16 +97,18 @@ class Builds:
             sql = f"SELECT max(chunk) FROM vectors_{shelf.number}"
             last = int(str(connection.execute(sql).fetchall()[0][0] or 0))
             rows = self._rows(connection, shelf)
-        kind = self._indexes.wanted(rows, shelf)
+            kind = self._indexes.wanted(rows, shelf)
+            sample = None
+            if kind != kinds.EXACT:  # of the rows that were counted: later they may all have been replaced
+                sample = self._sample(connection, shelf, kinds.sample(kind), last=last, rows=rows)
 
         def payload(put: files.Put) -> files.Written:
-            if kind == kinds.EXACT:
+            if sample is None:
                 numbers = [np.empty(0, np.int64)]
                 for found, vectors in self._batches(shelf, last):
                     put(np.ascontiguousarray(vectors, "<f4").tobytes())
                     numbers.append(found)
                 return np.concatenate(numbers), {"kind": kind}
-            sample = self._sample(shelf, kinds.sample(kind), last=last, rows=rows)
             index, placed = build(kind, sample, self._batches(shelf, last), recall=self._indexes.options.recall)
             index.write(put)
             cut = int(np.argmax(np.diff(placed, append=-1) < 0)) + 1 if len(placed) else 0
@@ -128,13 +130,12 @@ class Builds:
         sql = f"SELECT count(*) FROM vectors_{shelf.number} WHERE chunk > ?"
         return known + int(str(connection.execute(sql, (after,)).fetchall()[0][0]))
 
-    def _sample(self, shelf: Shelf, count: int, *, last: int, rows: int) -> Rows:
+    def _sample(self, connection: apsw.Connection, shelf: Shelf, count: int, *, last: int, rows: int) -> Rows:
         """Read about ``count`` random rows, all when there are fewer, in random order."""
         chance = np.random.default_rng(shelf.number)
         wanted = chance.permutation(last)[: min(count * last // max(rows, 1) + 1, last)] + 1
         sql = f"SELECT chunk, vector FROM vectors_{shelf.number} WHERE chunk IN (SELECT value FROM json_each(?))"
-        with self._reading() as connection:
-            found: list[Any] = connection.execute(sql, (json.dumps(wanted.tolist()),)).fetchall()
+        found: list[Any] = connection.execute(sql, (json.dumps(wanted.tolist()),)).fetchall()
         order = chance.permutation(len(found))
         numbers = np.array([number for number, _ in found], np.int64)
         return numbers[order], vectors_of([blob for _, blob in found], shelf.dimension)[order]

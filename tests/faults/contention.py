@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def _read_in_threads(folder: Path, until: float) -> list[Seen]:
             try:
                 results[place] = _read(store, until, place)
             except BaseException as error:  # noqa: BLE001 the driver judges
-                results[place] = f"{type(error).__name__}: {error}"
+                results[place] = "".join(traceback.format_exception(error))
 
         threads = [threading.Thread(target=work, args=(place,)) for place in range(4)]
         for thread in threads:
@@ -131,7 +132,9 @@ def run(seconds: float) -> dict[str, Any]:
     lost = 0 if isinstance(final, str) else raised - sum(version - 1 for version in final)
     if isinstance(final, str):
         wrong.append(final)
-    wrong += _stale(writes, [history for history in results[2:] if not isinstance(history, str)])
+    if wrong:  # without the history of who died, nothing can be said of the others
+        return {"seconds": seconds, "writes": len(writes), "reads": len(reads), "lost": 0, "wrong": wrong}
+    wrong += _stale(writes, results[2:])
     return {"seconds": seconds, "writes": len(writes), "reads": len(reads), "lost": lost, "wrong": wrong}
 
 
@@ -168,7 +171,7 @@ def _results(jobs: list[Any]) -> list[Any]:
             try:
                 answer = job()
             except BaseException as error:  # noqa: BLE001 the driver judges
-                answer = f"{type(error).__name__}: {error}"
+                answer = "".join(traceback.format_exception(error))
             with os.fdopen(tell, "w") as stream:
                 json.dump(answer, stream)
 
