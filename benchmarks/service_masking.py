@@ -1,9 +1,10 @@
 """Measure masking on 2,000 messages made with Faker: 1,000 English (en_US), 1,000 Chinese (zh_CN).
 
-    python -m benchmarks.service_masking [--set development held-out]
+    python -m benchmarks.service_masking [--set development held-out third]
 
 ``development`` was looked at while the patterns were written. ``held-out`` has other locales (en_US, en_GB, en_AU,
-en_CA; zh_CN, zh_TW), seeds, sentences and decoys, written before the patterns were run on it.
+en_CA; zh_CN, zh_TW), seeds, sentences and decoys, written before the patterns were run on it. ``third`` is
+benchmarks/masking_formats.py: forms that people write, and identity numbers of seven places, again written before.
 
 Each message is a sentence of a customer with one or two values of known kind, or a decoy (an order or parcel number, a
 price, a date, a version). A value is found when one finding of its kind covers it whole; a finding is right when it
@@ -14,12 +15,15 @@ import argparse
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from faker import Faker
 
+from benchmarks.masking_formats import third
 from mmsdk import evaluation, guard
 
-STRUCTURED = {"email", "phone", "credit_card", "iban", "ssn", "chinese_id"}
+STRUCTURED = {"email", "phone", "credit_card", "iban", "ssn", "chinese_id", "id"}
+IDENTITY = {"ssn", "chinese_id", "national_id"}
 ENGLISH = {
     "email": ("You can write to {} about it.", "my mail is {}, please answer there", "Contact {}"),
     "phone": ("Call me at {} tomorrow.", "My phone number is {}", "you can reach me on {} after five"),
@@ -136,8 +140,9 @@ def decoy(chosen: random.Random, decoys: Sequence[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", choices=["development", "held-out"], default="held-out")
-    is_held = parser.parse_args().set == "held-out"
+    parser.add_argument("--set", choices=["development", "held-out", "third"], default="held-out")
+    wanted = parser.parse_args().set
+    is_held = wanted == "held-out"
     parts = HELD if is_held else (("en_US", ENGLISH, 1000), ("zh_CN", CHINESE, 1000))
     seed, decoys = (2026, HELD_DECOYS) if is_held else (7, DECOYS)
     made = [
@@ -145,10 +150,14 @@ def main() -> None:
         for locale, templates, count in parts
         for message in messages(locale, templates, count=count, seed=seed, decoys=decoys)
     ]
+    if wanted == "third":
+        made = third()
     hit, right = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     missed = []
     for text, spans in made:
         found = guard.find(text, guard.EVERY)
+        if wanted == "third":  # an identity number is right under any kind of them
+            found = [replace(one, kind="id") if one.kind in IDENTITY else one for one in found]
         for span in spans:
             covered = any(one.kind == span.kind and one.start <= span.start and one.stop >= span.stop for one in found)
             hit[span.kind].append(float(covered))
