@@ -2,7 +2,8 @@
 
 Seven locales (en_US, en_GB, en_AU, en_IN, en_CA, zh_CN, zh_TW), 2,000 messages. Half of the phones are Faker's, half
 are filled into forms; cards, IBANs and identity numbers are valid and then spaced, dotted, hyphened, bracketed,
-widened or broken over two lines. It was written and committed before any pattern was run on it.
+widened or broken over two lines. It was written and committed before any pattern was run on it; afterwards only
+figures of its forms that had been random instead of fixed (``+86``) were mended, and all was measured anew.
 """
 
 import random
@@ -16,39 +17,39 @@ from mmsdk import guard
 Message = tuple[str, list[guard.Finding]]
 SIZES = {"en_US": 350, "en_GB": 300, "en_AU": 200, "en_IN": 200, "en_CA": 200, "zh_CN": 500, "zh_TW": 250}
 SEED = 31
-PHONES = {  # 9 a figure, 8 one from 2 on, the others as they are
+PHONES = {  # a # is any figure, an @ one from 2 on
     "en_US": (
-        *("(899) 899-9999", "899.899.9999", "899 899 9999", "8998999999", "+1 899 899 9999", "+1 (899) 899-9999"),
-        *("1-899-899-9999", "899/899-9999", "899-899-9999 ext. 99", "001 899 899 9999", "[899] 899-9999"),
-        *("+1.899.899.9999", "1 (899) 899 9999", "+18998999999", "(899)8999999", "899 899-9999 x999"),
+        *("(@##) @##-####", "@##.@##.####", "@## @## ####", "@##@######", "+1 @## @## ####", "+1 (@##) @##-####"),
+        *("1-@##-@##-####", "@##/@##-####", "@##-@##-#### ext. ##", "001 @## @## ####", "[@##] @##-####"),
+        *("+1.@##.@##.####", "1 (@##) @## ####", "+1@##@######", "(@##)@######", "@## @##-#### x###"),
     ),
     "en_GB": (
-        *("07999 999999", "07999 999 999", "+44 7999 999999", "+44 (0)7999 999999", "0044 7999 999999"),
-        *("(07999) 999999", "07999-999-999", "07999.999.999", "020 7999 9999", "(020) 7999 9999", "0161 999 9999"),
-        *("01632 999999", "+44 20 7999 9999", "020-7999-9999", "+44(0)7999999999", "0800 999 999", "07 999 999 999"),
+        *("07### ######", "07### ### ###", "+44 7### ######", "+44 (0)7### ######", "0044 7### ######"),
+        *("(07###) ######", "07###-###-###", "07###.###.###", "020 7### ####", "(020) 7### ####", "0161 ### ####"),
+        *("01632 ######", "+44 20 7### ####", "020-7###-####", "+44(0)7#########", "0800 ### ###", "07 ### ### ###"),
     ),
     "en_AU": (
-        *("0499 999 999", "(02) 9999 9999", "+61 499 999 999", "0061 2 9999 9999", "02 9999 9999", "(03)9999-9999"),
-        *("1300 999 999", "0499999999", "+61 (0)499 999 999", "(+61) 499 999 999", "0499-999-999", "(07)99999999"),
+        *("04## ### ###", "(02) #### ####", "+61 4## ### ###", "0061 2 #### ####", "02 #### ####", "(03)####-####"),
+        *("1300 ### ###", "04########", "+61 (0)4## ### ###", "(+61) 4## ### ###", "04##-###-###", "(07)########"),
     ),
     "en_IN": (
-        *("+91 98999 99999", "+91-9899999999", "098999 99999", "98999 99999", "9899999999", "(+91) 9899999999"),
-        *("91 9899999999", "022-2999 9999", "+91 (22) 2999 9999", "0091 98999 99999", "080 4999 9999", "989-999-9999"),
+        *("+91 9@### #####", "+91-9@########", "09@### #####", "9@### #####", "9@########", "(+91) 9@########"),
+        *("91 9@########", "022-2### ####", "+91 (22) 2### ####", "0091 9@### #####", "080 4### ####", "9@#-###-####"),
     ),
     "zh_CN": (
-        *("138 9999 9999", "139-9999-9999", "+86 158 9999 9999", "(+86)18999999999", "0086-13799999999"),
-        *("86 13599999999", "010-8999 9999", "（021）69999999", "021 69999999", "0755-29999999", "400-899-9999"),
-        *("400 899 9999", "+86-21-69999999", "021-69999999转801", "186.9999.9999", "15199999999", "177 999 99999"),
+        *("138 #### ####", "139-####-####", "+86 158 #### ####", "(+86)189########", "0086-137########"),
+        *("86 135########", "010-@### ####", "（021）6#######", "021 6#######", "0755-2#######", "400-@##-####"),
+        *("400 @## ####", "+86-21-6#######", "021-6#######转801", "186.####.####", "151########", "177 ### #####"),
     ),
     "zh_TW": (
-        *("0999-999-999", "0999 999 999", "0999999999", "(02)2999-9999", "02-2999 9999", "+886 999 999 999"),
+        *("09##-###-###", "09## ### ###", "09########", "(02)2###-####", "02-2### ####", "+886 9## ### ###"),
         *(
-            "+886-2-2999-9999",
-            "00886 999999999",
-            "0800-999-999",
-            "(04) 2999 9999",
-            "（02）29999999",
-            "+886(0)999999999",
+            "+886-2-2###-####",
+            "00886 9########",
+            "0800-###-###",
+            "(04) 2### ####",
+            "（02）2#######",
+            "+886(0)9########",
         ),
     ),
 }
@@ -81,7 +82,7 @@ ENGLISH = {
 CHINESE = {
     "email": ("登录名是{}", "用（{}）注册的", "E-mail:{}", "邮箱地址\n{}\n收不到验证码", "回复到{}就好"),
     "phone": (
-        *("打我手机{}", "电话：{}", "新号码{}，旧的停机了", "手机号\n{}", "座机是{}", "有事联系{}王女士", "（{}）找我"),
+        *("打我手机{}", "电话：{}", "新号码{}，旧的停机了", "手机号\n{}", "座机是{}", "有事联系{}，谢谢", "（{}）找我"),
         *("预留的手机号{}收不到短信", "请回电{}"),
     ),
     "credit_card": ("银行卡{}", "卡号是 {} 有效期09/29", "从{}扣的款", "我尾号前面是{}这张", "信用卡号：\n{}"),
@@ -92,28 +93,28 @@ CHINESE = {
 }
 DECOYS = {
     "en": (
-        *("Order no. 9999999 of 12.09.2025", "tracking 999999999999", "SKU 99-9999-99 is out", "EAN 4099999999999"),
-        *("ISBN 978-9-999-99999-9", "it was 1,299.00 and 15 % off", "flight BA 9999 at 09:35", "build 10.9.99.9999"),
-        *("ticket #99999999", "PO-2025-99999/9", "row 3: 12 24 36 48", "51.5999, -0.1299 on the map", "Ref AB99999999"),
+        *("Order no. ####### of 12.09.2025", "tracking ############", "SKU ##-####-## is out", "EAN 40###########"),
+        *("ISBN 978-#-###-#####-#", "it was 1,2##.00 and 15 % off", "flight BA #### at 09:35", "build 10.#.##.####"),
+        *("ticket #########", "PO-2025-#####/#", "row 3: 12 24 36 4@", "51.5###, -0.12## on the map", "Ref AB########"),
         *(
             "from 2024-09-30 to 2025-01-15",
-            "parcel JD9999999999999999",
-            "serial 9A9B-99C9-9D99",
+            "parcel JD################",
+            "serial #A#B-##C#-#D##",
             "we are 4 adults, 2 kids",
         ),
     ),
     "zh": (
-        *("订单编号99999999", "运单SF9999999999999", "型号ZX-9999/9", "一共1,299.00元", "2025年9月30日15:20下的单"),
+        *("订单编号########", "运单SF#############", "型号ZX-####/#", "一共1,2##.00元", "2025年9月30日15:20下的单"),
         *(
-            "发票号码：99999999",
-            "优惠码9A9B9C",
+            "发票号码：########",
+            "优惠码#A#B#C",
             "尺寸120x200厘米",
-            "第9999次",
+            "第####次",
             "房间号1203",
-            "工单#9999999",
-            "条码6999999999999",
+            "工单########",
+            "条码6############",
         ),
-        *("流水号202509309999999999", "版本10.9.99", "满300减50", "3-5天"),
+        *("流水号20250930##########", "版本10.#.##", "满300减50", "3-5天"),
     ),
 }
 _IBANS = ("en_GB", "de_DE", "fr_FR", "nl_NL", "it_IT", "es_ES", "de_CH", "pl_PL", "no_NO", "de_AT")
@@ -176,7 +177,7 @@ class _Writer:
 
     def _filled(self, form: str) -> str:
         return "".join(
-            str(self.chosen.randrange(10)) if c == "9" else str(self.chosen.randrange(2, 10)) if c == "8" else c
+            str(self.chosen.randrange(10)) if c == "#" else str(self.chosen.randrange(2, 10)) if c == "@" else c
             for c in form
         )
 
@@ -196,7 +197,7 @@ class _Writer:
     def _card(self) -> str:
         brand = self.chosen.choice(list(_CARDS))
         if brand.startswith("union"):
-            digits = _luhn_ended(self._filled("62" + "9" * (16 if brand == "union19" else 13)))
+            digits = _luhn_ended(self._filled("62" + "#" * (16 if brand == "union19" else 13)))
         else:
             digits = str(self.cards.credit_card_number(brand))
         between = self.chosen.choice((" ", "-", "", ".", "\u00a0"))
@@ -230,19 +231,19 @@ class _Writer:
                 made += [("SSN", ssn.replace("-", "")), ("ITIN", f.itin()), ("passport", f.passport_number())]
             case "en_GB":
                 nino = (
-                    self.chosen.choice(("JG", "AB", "NP", "SR")) + self._filled("999999") + self.chosen.choice("ABCD")
+                    self.chosen.choice(("JG", "AB", "NP", "SR")) + self._filled("######") + self.chosen.choice("ABCD")
                 )
                 spaced = " ".join((nino[:2], nino[2:4], nino[4:6], nino[6:8], nino[8:]))
                 made += [("National Insurance number", nino), ("NI number", spaced), ("NINO", spaced.replace(" ", "-"))]
-                made += [("National Insurance number", f.ssn()), ("passport", self._filled("999999999"))]
+                made += [("National Insurance number", f.ssn()), ("passport", self._filled("#########"))]
             case "en_AU":
-                tfn = self._weighed("899999999", (1, 4, 3, 7, 5, 8, 6, 9, 10), 11)
+                tfn = self._weighed("@########", (1, 4, 3, 7, 5, 8, 6, 9, 10), 11)
                 spaced = f"{tfn[:3]} {tfn[3:6]} {tfn[6:]}"
-                made += [("TFN", tfn), ("tax file number", spaced), ("Medicare", self._filled("2999 99999 9"))]
+                made += [("TFN", tfn), ("tax file number", spaced), ("Medicare", self._filled("2### ##### #"))]
             case "en_IN":
                 aadhaar = str(f.aadhaar_id()).replace(" ", "")
                 made += [("Aadhaar", aadhaar), ("Aadhaar number", f"{aadhaar[:4]} {aadhaar[4:8]} {aadhaar[8:]}")]
-                pan = self._letters(3) + "P" + self._letters(1) + self._filled("9999") + self._letters(1)
+                pan = self._letters(3) + "P" + self._letters(1) + self._filled("####") + self._letters(1)
                 made += [("PAN", pan), ("Aadhaar", f"{aadhaar[:4]}-{aadhaar[4:8]}-{aadhaar[8:]}")]
             case "en_CA":
                 sin = str(f.ssn()).replace(" ", "")
@@ -253,9 +254,9 @@ class _Writer:
                 made += [("身份证号", number), ("身份证", number.lower()), ("证件号", number.translate(_WIDE))]
                 made += [
                     ("身份证号码", f"{number[:6]} {number[6:14]} {number[14:]}"),
-                    ("护照号", self._filled("E99999999")),
+                    ("护照号", self._filled("E########")),
                 ]
-                made += [("港澳通行证", self._filled("C99999999")), ("身份证号", number)]
+                made += [("港澳通行证", self._filled("C########")), ("身份证号", number)]
             case _:
                 made += [("身分證字號", str(f.ssn())), ("身份證", str(f.ssn()).lower()), ("身分證", str(f.ssn()))]
                 made += [("香港身份證", self._hong_kong())]
@@ -271,7 +272,7 @@ class _Writer:
                 return digits
 
     def _hong_kong(self) -> str:
-        letter, digits = self._letters(1), self._filled("999999")
+        letter, digits = self._letters(1), self._filled("######")
         total = 36 * 9 + (ord(letter) - 55) * 8 + sum(w * int(d) for w, d in zip(range(7, 1, -1), digits, strict=True))
         check = -total % 11
         return f"{letter}{digits}({'A' if check == 10 else check})"

@@ -141,7 +141,9 @@ def decoy(chosen: random.Random, decoys: Sequence[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", choices=["development", "held-out", "third"], default="held-out")
-    wanted = parser.parse_args().set
+    parser.add_argument("--missed", type=int, default=25, help="how many misses to print")
+    given = parser.parse_args()
+    wanted, shown = given.set, given.missed
     is_held = wanted == "held-out"
     parts = HELD if is_held else (("en_US", ENGLISH, 1000), ("zh_CN", CHINESE, 1000))
     seed, decoys = (2026, HELD_DECOYS) if is_held else (7, DECOYS)
@@ -172,9 +174,9 @@ def main() -> None:
         [n for kind in STRUCTURED for n in hit[kind]],
         [n for k in right for n in right[k] if k in STRUCTURED],
     )
-    for kind in sorted(hit):
+    for kind in sorted(name for name in hit if hit[name]):
         show(kind, hit[kind], right[kind])
-    print(*missed[:25], sep="\n")
+    print(*missed[:shown], sep="\n")
 
 
 def _overlap(one: guard.Finding, span: guard.Finding) -> bool:
