@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from mmsdk import identity
 from mmsdk.types import JSON, Document, Part
 
 
@@ -44,10 +45,12 @@ def find(text: str, kinds: Iterable[str] | None = None) -> list[Finding]:
     folded = text.translate(_NARROW)
     for kind in checked(kinds):
         pattern, accepted = _KINDS[kind]
-        for match in pattern.finditer(folded):
+        at = 0
+        while match := pattern.search(folded, at):
             group = match.lastgroup or 0  # the value behind the wording that gives it away
             start = match.start(group)
-            stop = start + accepted(match.group(group))
+            stop = start + accepted(match)
+            at = stop if stop > start else max(match.end(), at + 1)
             if stop > start and not any(start < other.stop and stop > other.start for other in taken):
                 taken.append(Finding(kind, start, stop))
     return sorted(taken, key=lambda finding: finding.start)
@@ -158,56 +161,62 @@ def _digits(text: str) -> str:
     return "".join(letter for letter in text if letter.isdigit())
 
 
-def _any(match: str) -> int:
-    return len(match)
+def _value(match: re.Match[str]) -> str:
+    return str(match.group(match.lastgroup or 0))
 
 
-def _card(match: str) -> int:
-    """Accept the longest beginning of whole groups that passes Luhn's check (ISO/IEC 7812-1); Maestro's have 12 on."""
-    least = 12 if _MAESTRO.match(match) else 13
-    for length in range(len(match), least - 1, -1):
-        ends_group = length == len(match) or match[length] in " -"
-        digits = _digits(match[:length])
-        if ends_group and match[length - 1].isdigit() and least <= len(digits) <= 19 and _luhn(digits):
-            return length
+def _any(match: re.Match[str]) -> int:
+    return len(_value(match))
+
+
+def _card(match: re.Match[str]) -> int:
+    """Accept the longest beginning of whole groups that passes Luhn's check; Maestro's have 12 figures on."""
+    found = match.group()
+    least = 12 if _MAESTRO.match(found) else 13
+    for length in range(len(found), least - 1, -1):
+        ends_group = length == len(found) or not found[length].isdigit()
+        digits = _digits(found[:length])
+        if ends_group and found[length - 1].isdigit() and least <= len(digits) <= 19 and identity.luhn(digits):
+            is_other = len(digits) < 15 and _NUMBERED.search(match.string[max(0, match.start() - 24) : match.start()])
+            return 0 if is_other else length
     return 0
 
 
-def _luhn(digits: str) -> bool:
-    values = [int(digit) for digit in digits]
-    doubled = [sum(divmod(2 * value, 10)) for value in values[-2::-2]]
-    return (sum(doubled) + sum(values[-1::-2])) % 10 == 0 and len(set(values)) > 1
+def _iban(match: re.Match[str]) -> int:
+    return identity.iban(match.group())
 
 
-def _iban(match: str) -> int:
-    """Accept the longest beginning that passes the check of ISO 13616."""
-    for length in range(len(match), 14, -1):
-        plain = match[:length].replace(" ", "").upper()
-        if match[length - 1] != " " and 15 <= len(plain) <= 34:
-            moved = plain[4:] + plain[:4]
-            if int("".join(str(int(letter, 36)) for letter in moved)) % 97 == 1:
-                return length
-    return 0
+def _chinese_id(match: re.Match[str]) -> int:
+    return len(match.group()) if identity.chinese(match.group()) else 0
 
 
-def _chinese_id(match: str) -> int:
-    """Accept what passes the check of GB 11643-1999."""
-    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-    total = sum(weight * int(digit) for weight, digit in zip(weights, match, strict=False))
-    return len(match) if match[-1].upper() == "10X98765432"[total % 11] else 0
+def _national_id(match: re.Match[str]) -> int:
+    return len(_value(match)) if identity.national(match) else 0
 
 
-def _phone(match: str) -> int:
-    number = re.split("[xe]", match)[0]
-    return len(match) if 8 <= len(_digits(number)) <= 15 else 0
+def _phone(match: re.Match[str]) -> int:
+    """Accept 8 to 15 figures (with the prefix 0 from 9 to 12), as many whole groups as fit; no date."""
+    found = _value(match)
+    number = re.split("[xe转轉分]", found)[0].rstrip()
+    trunk = number.lstrip("([").startswith("0") and not number.startswith("00") and match.lastgroup == "value"
+    least, most = (9, 12) if trunk else (8, 15)
+    stop = len(found)
+    if len(_digits(number)) > most:
+        ends = [gap.start() for gap in re.finditer(_BREAK, number)]
+        stop = next((end for end in reversed(ends) if len(_digits(number[:end])) <= most), 0)
+        number = number[:stop]
+    digits = _digits(number)
+    if digits.startswith("00"):
+        least = 11 if digits == number else 9
+    return stop if len(digits) >= least and len(set(digits)) > 1 and not _DATE.fullmatch(number) else 0
 
 
-def _address(match: str) -> int:
+def _address(match: re.Match[str]) -> int:
     try:
-        ipaddress.ip_address(match)
+        ipaddress.ip_address(match.group())
     except ValueError:
         return 0
-    return len(match)
+    return len(match.group())
 
 
 def _pattern(body: str) -> re.Pattern[str]:
@@ -235,25 +244,46 @@ _ORDERS = re.compile(
 )
 _NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 """Full-width forms, one character each, as CJK input methods write them."""
+_GAP = r"[ \u00a0.\-/]"
+_BREAK = r"[ \u00a0\n.\-/]"
+_TRUNK = rf"0\d{{1,5}}{_GAP}\d{{3,8}}(?:{_GAP}\d{{2,6}}){{0,3}}"
 _PHONE = "|".join(
     (
-        r"\+\d{1,3}(?:[ .\-/]?\(?\d{1,5}\)?){2,7}",  # international
-        r"(?:86[ -]?)?1[3-9]\d[ -]?\d{4}[ -]?\d{4}",  # China, mobile
-        r"(?<![0-9] )(?<![0-9]-)0\d{1,4}[ /-]\d{3,8}(?:[ -]\d{2,6}){0,3}",  # with the trunk prefix 0
-        r"(?<![0-9] )(?<![0-9]-)\(0\d{1,4}\)\.?[ -]?\d{3,8}(?:[ .-]\d{2,6}){0,3}",  # the prefix in brackets
-        r"0\d{1,3}\.\d{3,4}\.\d{3,4}",
+        rf"\(?\+\d{{1,3}}\)?(?:{_BREAK}?[(\[]?\d{{1,5}}[)\]]?){{2,7}}",  # international
+        rf"(?<![0-9][ -])00[1-9]\d{{0,2}}(?:{_GAP}?\(?\d{{1,5}}\)?){{2,5}}",
+        rf"(?:86{_GAP}?)?1[3-9]\d(?:{_GAP}?\d{{4}}{_GAP}?\d{{4}}|{_GAP}\d{{3}}{_GAP}\d{{5}})",  # China, mobile
+        rf"(?<![0-9][ -]){_TRUNK}",  # with the trunk prefix 0
+        rf"(?<![0-9][ -])[(\[]0\d{{1,5}}[)\]]\.?{_GAP}?\d{{3,8}}(?:{_GAP}\d{{2,6}}){{0,3}}",  # in brackets
         r"(?<!ISBN )0[1-9]\d{8,9}",
-        r"400[ -]?\d{3}[ -]?\d{4}",  # China, service
-        r"(?:(?:00)?1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}",  # North America
+        rf"400{_GAP}?\d{{3}}{_GAP}?\d{{4}}",  # China, service
+        rf"1[38]00{_GAP}\d{{3}}{_GAP}\d{{3}}",  # Australia, service
+        rf"(?:(?:00)?1{_GAP})?(?:[(\[]\d{{3}}[)\]]{_GAP}?|\d{{3}}{_GAP})\d{{3}}{_GAP}?\d{{4}}",  # North America
         r"001[2-9]\d{9}",
     )
 )
-_CALLED = r"(?:phone|mobile|cell|tel|call|text|reach|ring|dial|try|fax|whatsapp|contact|number is|电话|手机|联系)"
-_EXTENSION = r"(?: ?(?:x|ext\.?) ?\d{1,6})?"
-_NO_ORDER = r"(?:(?!order|parcel|invoice|tracking|item|\bPO\b|\bno\b)[^\d\n]){0,24}"
-_LOCAL = r"(?:\W{0,3}|\W?(?:is|no|number|me at|me on|us at|us on|at|on)\W{1,3})"
+_CALLED = (
+    r"(?:phone|mobile|cell|landline|tel|\bph|call|text|reach|ring|dial|try|fax|whatsapp|contact|number is|"
+    r"电话|電話|手机|手機|联系|聯繫|座机|号码|號碼|致电|回电)"
+)
+_EXTENSION = r"(?: ?(?:x|ext\.?|转|轉|分机|分機) ?\d{1,6})?"
+_NO_ORDER = r"(?:(?!order|parcel|invoice|tracking|item|\bPO\b|订单|运单|快递单)[^\d\n+(\[]){0,24}\n?"
+_LOCAL = r"(?:\W{0,3}|\W?(?:is|no|number|back|me at|me on|us at|us on|at|on)\W{1,3})"
+_TEN = (
+    rf"(?:[2-9]\d{{2}}{_BREAK}?\d{{3}}{_BREAK}?\d{{4}}|\d{{10}}|\d{{5}}{_BREAK}\d{{5}}|91{_BREAK}\d{{10}}"
+    rf"|\(?0\d{{1,5}}\)?{_BREAK}\d{{3,8}}(?:{_BREAK}\d{{2,6}}){{0,3}}|1\d{{2}}{_BREAK}\d{{4}}{_BREAK}\d{{4}}"
+    rf"|00[1-9]\d{{0,2}}\n\d{{6,10}}|(?:00)?1{_BREAK}\(?\d{{3}}\)?{_BREAK}?\d{{3}}{_BREAK}?\d{{4}})"
+)
+_MINE = (
+    r"(?:is|was) (?:my|our|the) (?:new |old |own )?(?:phone|mobile|cell|landline|tel)|[是为](?:我的?)?新?(?:手机|电话)"
+)
+_DATE = re.compile(r"(?:19|20)\d\d[ ./-]\d\d[ ./-]\d\d|\d\d[ ./-]\d\d[ ./-](?:19|20)\d\d")
 _MAESTRO = re.compile(r"0604|50|5[6-9]|6")
 _CARD = r"[3-6]\d{3}|2(?:2[2-9]|[3-6]\d|7[0-2])\d|2014|2149|2131|1800|0604"  # no year 2023 in front of an order number
+_NUMBERED = re.compile(
+    r"(?:\b(?:tracking|order|parcel|EAN|GTIN|UPC|IMEI|barcode|ISBN|SKU|invoice|ticket|ref\w*|serial)|运单|快递单|条码|订单|流水"
+    r"|发票|单号)\W{0,2}(?:number|no|编?[号号]码?)?\W{0,3}$",
+    re.IGNORECASE,
+)
 _WAY = (
     "Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Place|Pl|Square|Sq|Way|Terrace|Highway|Hwy|"
     "Parkway|Pkwy|Alley|Bypass|Circle|Cliffs?|Common|Corners?|Courts|Cove|Creek|Crescent|Crossing|Crossroad|Curve|Dale|"
@@ -292,7 +322,7 @@ _TITLE = r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Madam)\.? "
 _WORD = r"[A-Z][a-zà-ÿ'’-]*[a-zà-ÿ](?:-?[A-Z][a-zà-ÿ]+)?"
 _NAMED = (
     rf"(?:(?i:\bmy name is|\bmy name's|\bthe name is|\bname: ?|\bsigned,?|\bregards,?|\bi am|\bi'm|"
-    rf"\bname on the (?:card|order|account)(?: is)?|\bon behalf of|\bissued to|\baddressed to|"
+    rf"\bname on the (?:card|order|account)(?: is)?|\bon behalf of|\bissued to|\baddressed to|\baccount holder is|"
     rf"\bspeak(?:ing)? (?:to|with))\s+"
     rf"(?:{_TITLE})?|\b{_TITLE})(?P<value>{_WORD}(?: [A-Z]\.)?(?: {_WORD}){{0,2}})"
     rf"|(?:^|[.!?] )[Tt]his is (?P<caller>{_WORD}(?: {_WORD}){{1,2}})(?=[,.]| speaking| from| here|$)"
@@ -311,26 +341,25 @@ _RARE = (  # words too, so that they are surnames only where somebody says who h
 )
 _IS = "(?:是|为|叫|[:：])?"
 _NAMED_CJK = (
-    rf"(?:我叫|我是|(?:包裹|快递|订单)是给|(?:名字|姓名|收件人|收货人|签收人|簽收人|联系人|持卡人|户名|署名){_IS})\s*"
-    rf"(?P<said>(?:欧阳|司马|诸葛|上官|[{_SURNAMES}{_RARE}])[\u4e00-\u9fff]{{1,2}}?)(?=[，。,.！!；;\s]|的|先生|女士|小姐|$)"
+    rf"(?:我叫|我是|(?:包裹|快递|订单)是给|本人|寄给|(?:名字|姓名|收件人|收货人|签收人|簽收人|联系人|持卡人|户名|署名){_IS})\s*"
+    rf"(?P<said>(?:欧阳|司马|诸葛|上官|[{_SURNAMES}{_RARE}])[\u4e00-\u9fff]{{1,2}}?)(?=[，。,.！!；;\s]|的|申请|先生|女士|小姐|$)"
     rf"|(?P<polite>[{_SURNAMES}][\u4e00-\u9fff]{{0,2}})(?=先生|女士|小姐)"
 )
-_KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], int]]] = {
+_KINDS: dict[str, tuple[re.Pattern[str], Callable[[re.Match[str]], int]]] = {
     "email": (_pattern(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"), _any),
-    "iban": (_pattern(r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}"), _iban),
-    "chinese_id": (
-        _pattern(r"[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx]"),
-        _chinese_id,
-    ),
-    "credit_card": (_pattern(rf"(?:{_CARD})(?:[ -]?\d){{8,15}}"), _card),
+    "iban": (_pattern(identity.IBAN), _iban),
+    "chinese_id": (_pattern(identity.CHINESE), _chinese_id),
+    "ssn": (_pattern(identity.SSN), _any),
+    "national_id": (re.compile(identity.NATIONAL), _national_id),
+    "credit_card": (_pattern(rf"(?:{_CARD})(?:{_BREAK}?\d){{8,15}}"), _card),
     "ip": (_pattern(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"), _address),
-    "ssn": (_pattern(r"(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}"), _any),
     "phone": (
         re.compile(
-            rf"(?<![A-Za-z0-9+])(?P<value>(?:{_PHONE}){_EXTENSION})(?![A-Za-z0-9])"
-            rf"|(?i:{_CALLED}{_NO_ORDER})(?P<called>[2-9]\d{{2}}[ .-]?\d{{3}}[ .-]?\d{{4}}{_EXTENSION})(?![A-Za-z0-9])"
-            rf"|\b(?i:(?:phone|tel|mobile|cell|call|text|dial|try|fax){_LOCAL})"
-            r"(?P<local>\d{4}[ .-]?\d{4})(?![A-Za-z0-9]|[ .-]\d)"
+            rf"(?<![A-Za-z0-9+.])(?P<value>(?:{_PHONE}){_EXTENSION})(?![A-Za-z0-9])"
+            rf"|(?i:{_CALLED}{_NO_ORDER})(?P<called>{_TEN}{_EXTENSION})(?![A-Za-z0-9])"
+            rf"|\b(?i:(?:phone|tel|ph|mobile|cell|landline|call|text|dial|try|fax|whatsapp|contact|ring){_LOCAL})"
+            rf"(?P<local>\d{{4}}{_GAP}?\d{{4}})(?![A-Za-z0-9]|{_GAP}\d)"
+            rf"|(?<![A-Za-z0-9])(?P<mine>\d[\d .-]{{6,14}}\d)(?= ?(?i:{_MINE}))"
         ),
         _phone,
     ),
