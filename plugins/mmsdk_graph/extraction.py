@@ -131,11 +131,9 @@ class Extractor:
         found, before = [], ()  # type: list[Reading], tuple[Name, ...]
         for text, doc in zip(texts, docs, strict=True):
             names = self._names(text, doc)
-            reading = Reading(
-                tuple(names), tuple(Parsed(doc, names, before, schema=self.schema, rules=self.rules).statements())
-            )
-            found.append(reading)
-            before = reading.names
+            parsed = Parsed(doc, names, before, schema=self.schema, rules=self.rules)
+            found.append(Reading(tuple(names), tuple(parsed.statements())))
+            before = parsed.left()
         return found
 
     def _names(self, text: str, doc: Any) -> list[Name]:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from mmsdk_graph import patterns
+from mmsdk_graph.countries import COUNTRIES
 from mmsdk_graph.patterns import Rule
 from mmsdk_graph.schema import Schema
 from mmsdk_graph.statements import Name, Statement
@@ -30,6 +31,7 @@ _NOMINALS = frozenset(
         "organisation",
     ]
 )
+_JOINING = frozenset(["and", "or", "&", "etc", "etc."])
 _DATED = {"in", "on", "since", "from", "until"}
 _LIFE = re.compile(
     r"^[^()]{0,60}\((?:[^();]*;\s*)?(?:born\s+)?(?P<born>[^()–—;]*?\d{4})"
@@ -69,10 +71,20 @@ class Parsed:
                 if statement and (statement.head.start, statement.tail.start) not in said:
                     yield statement
 
+    def left(self) -> tuple[Name, ...]:
+        """Give the names that a pronoun of the next sentence may mean, the subject first; none without a subject."""
+        for token in self.doc:
+            if token.dep_ in ("nsubj", "nsubjpass") and token.head.dep_ == "ROOT":
+                subject = self.by_token.get(token.i)
+                return (subject, *(name for name in self.names if name is not subject)) if subject else ()
+        return ()
+
     def _statement(self, relation: str, found: patterns.Found, layer: Any) -> Statement | None:
         head, first = self._name(found.head)
         tail, second = self._name(found.tail)
         if head is None or tail is None or head.text == tail.text:
+            return None
+        if self.by_token.get(found.word.i) in (head, tail):  # "the County Governor": a title that was taken for a name
             return None
         if layer == "pattern" and not self.schema.allows(relation, head.type, tail.type):
             return None
@@ -124,8 +136,8 @@ class Parsed:
         schema, relation = self.schema, "located_in"
         for run in self._runs(span):
             for one, other in pairwise(run):
-                head, tail = self.by_token.get(one.start), self.by_token.get(other.start)
-                if other.label_ != "GPE" or other.root.dep_ in ("nsubj", "nsubjpass"):
+                head, tail = self.by_token.get(one.end - 1), self.by_token.get(other.end - 1)
+                if other.label_ != "GPE" or _is_part_of_more(other) or _is_country(one):
                     continue
                 if head and tail and head.text != tail.text and schema.allows(relation, head.type, tail.type):
                     yield Statement(head, relation, tail, "pattern", "comma", 0.8)
@@ -140,15 +152,8 @@ class Parsed:
             else:
                 runs.append([ent])
         for run in runs:
-            before, after = self.doc[max(run[0].start - 1, 0)], self.doc[run[-1].end : run[-1].end + 2].text.split()
-            if after[:1] == [","]:
-                after = after[1:]
-            listed = after[:1] in (["and"], ["or"], ["&"], ["etc"], ["etc."]) or before.lower_ in (
-                ",",
-                "and",
-                "between",
-                "or",
-            )
+            before, after = self.doc[max(run[0].start - 1, 0)], self.doc[run[-1].end : run[-1].end + 3]
+            listed = before.lower_ in (",", "and", "between", "or") or _goes_on(run, after)
             if 2 <= len(run) <= 3 and not listed:
                 yield run
 
@@ -159,12 +164,40 @@ class Parsed:
             if name.type != schema.spacy.get("PERSON"):
                 continue
             found = _LIFE.match(text[name.stop :]) if name.start < 12 else None
+            if found and self._is_told(name.stop, name.stop + text[name.stop :].index("(")):
+                continue
             for group, relation in (("born", "born_on"), ("died", "died_on")) if found else ():
                 start, stop = found.span(group) if found else (0, 0)
                 dates = [d for d in self.dates if start <= d.start - name.stop < stop]
                 single = group == "born" and found and not found["died"] and "born" not in found.group().lower()
                 if dates and schema.allows(relation, name.type, dates[0].type) and not single:
                     yield Statement(name, relation, dates[-1], "pattern", "parenthesis", 0.85)
+
+    def _is_told(self, start: int, stop: int) -> bool:
+        """Say whether a verb stands between two places of the text."""
+        return any(start <= token.idx < stop and token.pos_ in ("VERB", "AUX") for token in self.doc)
+
+
+def _is_part_of_more(place: Any) -> bool:
+    """Say whether a place begins what follows: "In Kenya, Bern has friends", "In Kenya, Bern - Smith won"."""
+    root = place.root
+    before = root.dep_ in ("compound", "nmod", "poss") and root.head.i >= place.end
+    return root.dep_ in ("nsubj", "nsubjpass") or (before and not _is_country(place))
+
+
+def _goes_on(run: Sequence[Any], after: Any) -> bool:
+    """Say whether the words behind places go on with an enumeration: "and", "etc.", or a name after a comma."""
+    words = [token for token in after if token.text != ","]
+    if words and words[0].lower_ in _JOINING:
+        return True
+    if not words or after[0].text != "," or _is_country(run[-1]):
+        return False
+    first = words[1] if words[0].lower_ == "the" and len(words) > 1 else words[0]
+    return bool(first.pos_ == "PROPN" and first.is_title)
+
+
+def _is_country(place: Any) -> bool:
+    return place.text.casefold().removeprefix("the ") in COUNTRIES
 
 
 def _open(span: Any) -> Iterator[patterns.Found]:
@@ -182,4 +215,6 @@ def _open(span: Any) -> Iterator[patterns.Found]:
             for head in given.get("subject", ()):
                 for tail in tails:
                     if head.i != tail.i and re.fullmatch(r"[a-z_-]+", relation):
-                        yield patterns.Found(relation.replace("-", "_"), head, tail, standing, 0.7, f"open:{verb}")
+                        yield patterns.Found(
+                            relation.replace("-", "_"), token, head, tail, standing, 0.7, f"open:{verb}"
+                        )

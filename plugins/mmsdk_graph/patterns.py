@@ -52,9 +52,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Found:
-    """Hold two tokens that a rule joins."""
+    """Hold two tokens that a rule joins, and the verb or noun by which it does."""
 
     relation: str
+    word: Any
     head: Any
     tail: Any
     standing: Standing
@@ -107,7 +108,7 @@ def _apply(token: Any, rules: Sequence[Rule], arguments: Any) -> Iterator[Found]
                         if head.i != tail.i:
                             sure = 0.9 if rule.kind == "verb" else 0.85
                             name = f"{rule.kind}:{token.lemma_.lower()}:{head_place}-{tail_place}"
-                            yield Found(rule.relation, head, tail, standing, sure, name)
+                            yield Found(rule.relation, token, head, tail, standing, sure, name)
 
 
 def _lemma(token: Any) -> str:
