@@ -22,7 +22,7 @@ from mmsdk_graph.schema import Schema
 from mmsdk_graph.statements import Name, Reading, Statement
 from mmsdk_graph.values import amount, iso_date
 
-VERSION = "2"
+VERSION = "3"
 _SIZE = 2000
 _MANY = 8  # names of a sentence; above it, co-occurrence says nothing
 _IS_CJK = re.compile(f"[{CJK}]")

@@ -122,11 +122,12 @@ def _noun(token: Any) -> str:
     before = [
         child.lemma_.lower() for child in token.lefts if child.dep_ in ("compound", "amod") and child.i == token.i - 1
     ]
-    if before and f"{before[0]}_{word}" in _LONG:
+    if before and (f"{before[0]}_{word}" in _LONG or before[0] in _DEPUTIES):
         return f"{before[0]}_{word}"
     return word
 
 
+_DEPUTIES = frozenset(["deputy", "lieutenant", "vice"])
 _LONG = frozenset(re.findall(r"\S+", "prime_minister chief_executive managing_director parent_company"))
 
 

@@ -1,4 +1,4 @@
-"""Which names are one entity: blocking, likeness of strings and vectors, acronyms, legal suffixes, initials.
+"""Which names are one entity: blocking, likeness of strings, acronyms, legal suffixes, initials.
 
 Resolution is a function of the set of names and of what people decided, so that it comes out the same in whatever order
 documents came. It compares names, not what is said of them: two people of one name are one entity until somebody splits
@@ -9,16 +9,14 @@ import hashlib
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mmsdk.entities import bare_name, short_name
+from mmsdk_graph.countries import COUNTRIES
 
 Key = tuple[str, str]
 """A name as it is written, and its type."""
@@ -51,23 +49,19 @@ class Resolved:
     review: list[tuple[Key, Key, float]] = field(default_factory=list)
 
 
-Vectors = Callable[[Sequence[str]], NDArray[np.float32]]
-
-
 def resolve(
     counts: Mapping[Key, int],
     *,
     thresholds: Mapping[str, float] | None = None,
     decisions: Decisions = Decisions(),
-    vectors: Vectors | None = None,
 ) -> Resolved:
     """Group names into entities.
 
     ``counts`` says how often each name stands in the documents: the name that stands most often names the entity.
-    ``thresholds`` are by type, in [0.5, 1]; ``vectors`` gives unit rows for names and helps where strings are unsure.
+    ``thresholds`` are by type, in [0.5, 1]. Vectors of names are not compared: docs/decisions/0150.
     """
     keys = sorted(counts)
-    scored = _scored(keys, vectors)
+    scored = _scored(keys)
     groups = _Groups(keys, decisions.never)
     for pair in sorted(decisions.same, key=sorted):
         if len(pair) == 2 and all(key in counts for key in pair):
@@ -186,7 +180,10 @@ def _phrases(a: tuple[str, ...], b: tuple[str, ...]) -> float:
         rest = Counter(long) - Counter(short)
         is_suffix = not (Counter(short) - Counter(long)) and all(word in _ENDINGS for word in rest)
         return 0.92 if is_suffix else joined if "".join(a) == "".join(b) else min(joined, 0.85)
-    worst = min(_word(x, y) for x, y in zip(a, b, strict=True))
+    if any(x != y and {x, y} <= COUNTRIES for x, y in zip(a, b, strict=True)):  # Iran is no Iraq
+        return 0.0
+    alike = _word if len(a) > 1 else _close  # Niger is no short form of Nigeria
+    worst = min(alike(x, y) for x, y in zip(a, b, strict=True))
     return min(joined, worst) if worst < 0.8 else max(joined, worst)
 
 
@@ -258,18 +255,12 @@ def _blocks(keys: Iterable[Key]) -> dict[Any, list[Key]]:
     return blocks
 
 
-def _scored(keys: Sequence[Key], vectors: Vectors | None) -> list[tuple[Key, Key, float]]:
+def _scored(keys: Sequence[Key]) -> list[tuple[Key, Key, float]]:
     pairs: set[tuple[Key, Key]] = set()
     for members in _blocks(keys).values():
         if 1 < len(members) <= _BLOCK:
             pairs |= set(combinations(members, 2))
     scored = [(a, b, likeness(a[0], b[0], a[1])) for a, b in sorted(pairs)]
-    unsure = [row for row in scored if 0.75 <= row[2] < LIKE] if vectors else []
-    if unsure and vectors:
-        names = sorted({key[0] for a, b, _ in unsure for key in (a, b)})
-        rows = dict(zip(names, vectors(names), strict=True))
-        lifted = {(a, b): s + 0.1 * max(0.0, float(rows[a[0]] @ rows[b[0]]) - 0.8) for a, b, s in unsure}
-        scored = [(a, b, lifted.get((a, b), s)) for a, b, s in scored]
     return [row for row in scored if row[2] >= 0.7]
 
 

@@ -79,6 +79,40 @@ def test_a_pronoun_is_resolved_only_where_one_choice_is_left(extractor: Extracto
     assert not [f for f in found if f[1] == "born_in"]
 
 
+def test_a_pronoun_is_not_resolved_to_whom_the_sentence_before_is_not_about(extractor: Extractor) -> None:
+    found = said(extractor, "The old aide followed Jane Smith.", "After the war, she lived in London.")
+    assert not [f for f in found if f[1] == "lives_in"]
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("They met in Vienna, Austria.", {("Vienna", "Austria")}),
+        ("He moved from Dublin, Ohio, to Paris, France.", {("Dublin", "Ohio"), ("Paris", "France")}),
+        ("It was an alliance of Britain, France, Austria.", set()),
+        ("It is illegal in Papua New Guinea, Kiribati, the Cook Islands and Samoa.", set()),
+    ],
+)
+def test_a_place_after_a_comma_is_where_the_one_before_lies(
+    extractor: Extractor, text: str, pairs: set[tuple[str, str]]
+) -> None:
+    assert {(head, tail) for head, relation, tail, _ in said(extractor, text) if relation == "located_in"} == pairs
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Thurman was elected as a Whig to Congress (March 4, 1849 - March 3, 1851).",
+        "Harald Thune is the County Governor of Rogaland.",
+        "Anthony Brown served as Lieutenant Governor of Maryland.",
+        "Jane Smith is the vice president of Acme Corp.",
+    ],
+)
+def test_terms_and_titles_are_no_lives_and_no_places(extractor: Extractor, text: str) -> None:
+    found = [f for f in said(extractor, text) if f[1] in ("born_on", "died_on", "leads")]
+    assert not [f for f in found if f[2] != "Rogaland"]
+
+
 def test_names_of_one_document_complete_each_other(extractor: Extractor) -> None:
     assert ("Jane Smith", "works_for", "Acme Corp.", "asserted") in said(
         extractor, "Jane Smith visited Paris.", "Smith works for Acme Corp."
