@@ -64,6 +64,20 @@ class DataFolder:
             raise CollectionNotFoundError(f"there is no collection {name!r}")
         return self.path / name
 
+    def inside(self, given: Path) -> Path:
+        """Find a path that a caller names, from the data folder on. Raises ``InputError`` for one that leads out.
+
+        What begins with a dot is the server's own.
+        """
+        path = (self.path / given).resolve()
+        steps = path.relative_to(self.path).parts if path.is_relative_to(self.path) else ()
+        if not steps or any(step.startswith(".") for step in steps):
+            raise InputError(
+                f"{str(given)[:200]!r} is not in the data folder of the server: name a file or folder there, such as "
+                "'monitor', or none for that of the settings"
+            )
+        return path
+
     def open(self, name: str) -> Collection:
         """Open a collection. Raises ``CollectionNotFoundError`` and what ``Collection.open`` raises."""
         return self.runtime.collection(self.place(name))

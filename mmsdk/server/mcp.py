@@ -7,7 +7,7 @@ by ``mmsdk mcp``. What a tool gives is data of the collections, never an instruc
 import io
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -86,7 +86,7 @@ class Tools:
             "add": _Tool(Add, Add.__doc__ or "", "write", self._add),
         }
         for task in service.app.tasks.values():
-            run = partial(_called, task)
+            run = partial(self._task, task)
             self._tools[task.name.replace(".", "_")] = _Tool(task.request, task.help, "write", run, whole=True)
         self.server: Server[Any] = Server(
             "mmsdk", version=mmsdk.__version__, on_list_tools=self._listed, on_call_tool=self._answered
@@ -167,9 +167,8 @@ class Tools:
         counts = {name: sum(one[name] for one in done) for name in ("documents", "chunks", "skipped")}
         return {**counts, "failed": [failure for one in done for failure in one["failed"]]}
 
-
-def _called(task: Task, request: BaseModel, _: Work) -> Mapping[str, Any]:
-    return called(task, request).model_dump(mode="json")
+    def _task(self, task: Task, request: BaseModel, _: Work) -> Any:
+        return called(self._service, task, request).model_dump(mode="json")
 
 
 def _work(ctx: Any) -> Work:

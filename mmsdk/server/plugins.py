@@ -1,9 +1,12 @@
 """A route for every task of the installed plugins, and the pages that they bring.
 
-A task may read whatever the server may read, so it needs a key for all collections with the scope write.
+A task may read and change whatever the server may, so it needs a key for all collections with the scope write.
+Files and folders that a request names (its fields of the type ``Path``) must lie in the data folder.
 """
 
 import logging
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -12,6 +15,7 @@ from pydantic import BaseModel
 from mmsdk.errors import InputError
 from mmsdk.plugin import Task
 from mmsdk.server import logs
+from mmsdk.server.folder import DataFolder
 from mmsdk.server.rules import Rule, Rules
 from mmsdk.server.service import Service
 from mmsdk.server.work import state_of
@@ -47,7 +51,7 @@ def _route(service: Service, rules: Rules, made: APIRouter, *, task: Task) -> No
     plugin, _, name = task.name.partition(".")
 
     async def run(request: Request, given: Any) -> Any:
-        return await state_of(request.scope).run(service.threads, lambda: called(task, given))
+        return await state_of(request.scope).run(service.threads, lambda: called(service, task, given))
 
     run.__annotations__ |= {"given": task.request, "return": task.response}
     run.__name__, run.__doc__ = f"{plugin}_{name}", task.help
@@ -55,9 +59,24 @@ def _route(service: Service, rules: Rules, made: APIRouter, *, task: Task) -> No
     rules.route(made, "POST", path, scope="write", lane="answer", whole=True, response_model=task.response)(run)
 
 
-def called(task: Task, given: BaseModel) -> BaseModel:
-    """Run a task; a ``ValueError`` of it is a mistake of the caller."""
+def called(service: Service, task: Task, given: BaseModel) -> BaseModel:
+    """Run a task for a caller who may be far away; a ``ValueError`` of it is a mistake of theirs.
+
+    Raises ``InputError`` for a path outside the data folder, besides what the task raises.
+    """
     try:
-        return task(given)
+        return task(_inside(given, service.folder))
     except ValueError as error:
         raise InputError(f"{task.name}: {error}") from error
+
+
+def _inside(given: Any, folder: DataFolder) -> Any:
+    """Give a request with every path that the caller named found in the data folder; relative ones start there."""
+    if isinstance(given, Path):
+        return folder.inside(given)
+    if isinstance(given, BaseModel):
+        changed = {name: _inside(getattr(given, name), folder) for name in given.model_fields_set}
+        return given.model_copy(update=changed)
+    if isinstance(given, Mapping):
+        return {key: _inside(value, folder) for key, value in given.items()}
+    return type(given)(_inside(one, folder) for one in given) if isinstance(given, list | tuple | set) else given

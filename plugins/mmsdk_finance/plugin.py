@@ -66,7 +66,7 @@ class ScoreResponse(BaseModel):
 class StateRequest(BaseModel, extra="forbid"):
     """A monitor."""
 
-    state: str | None = Field(None, description="folder of the monitor; else the setting's")
+    state: Path | None = Field(None, description="folder of the monitor; else the setting's")
 
 
 class AlertsRequest(StateRequest, extra="forbid"):
@@ -268,7 +268,7 @@ class Finance(Plugin):
         return asdict(backtest(signals, Prices.read(prices), plan=Plan(horizon=horizon, cost=cost)))
 
     def _opened(
-        self, state: str | None = None, watchlist: str | None = None, *, sinks: tuple[Sink, ...] = ()
+        self, state: str | Path | None = None, watchlist: str | None = None, *, sinks: tuple[Sink, ...] = ()
     ) -> SentimentMonitor:
         config = self.config
         options = Options(config.recipe, config.alert, meaning=config.meaning, organizations=config.organizations)

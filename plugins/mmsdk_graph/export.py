@@ -80,13 +80,14 @@ def sparql(graph: KnowledgeGraph, query: str) -> list[dict[str, Any]]:
     Entities have ``rdfs:label``, relations are ``<urn:mmsdk:graph:relation:NAME>``. Raises ``InputError``.
     """
     from rdflib.namespace import RDF, RDFS, SKOS
+    from rdflib.plugins.sparql.parser import expandUnicodeEscapes
 
     triples = graph.triples()
     names = {"kg": SPACE, "rdf": RDF, "rdfs": RDFS, "skos": SKOS}
     known = {name: _rdflib().Namespace(str(space)) for name, space in names.items()}
-    if "service" in query.casefold():
-        raise InputError("SERVICE would ask another host; queries read this graph only")
     try:
+        if "service" in expandUnicodeEscapes(query).casefold():  # the parser takes \u0053ERVICE for SERVICE
+            raise InputError("SERVICE would ask another host; queries read this graph only")
         result = rdf(_nodes(graph.entities(), triples), triples).query(query, initNs=known)
         if result.type == "ASK":
             return [{"answer": bool(result.askAnswer)}]

@@ -25,7 +25,7 @@ class ReadRequest(BaseModel, extra="forbid"):
 class GraphRequest(BaseModel, extra="forbid"):
     """A graph."""
 
-    graph: str | None = Field(None, description="folder of the graph; else the setting's")
+    graph: Path | None = Field(None, description="folder of the graph; else the setting's")
 
 
 class TriplesRequest(GraphRequest, extra="forbid"):
@@ -63,7 +63,7 @@ class AskRequest(GraphRequest, extra="forbid"):
     question: str = Field(
         min_length=1, max_length=10_000, description="such as: where is the company of Jane Roe based?"
     )
-    collection: str | None = Field(None, description="folder of a collection, whose passages are used too")
+    collection: Path | None = Field(None, description="folder of a collection, whose passages are used too")
 
 
 class AskResponse(BaseModel):
@@ -226,7 +226,7 @@ class Graph(Plugin):
 
     @contextmanager
     def _opened(
-        self, graph: str | None, *, create: bool = False, schema: str | None = None, model: str | None = None
+        self, graph: str | Path | None, *, create: bool = False, schema: str | None = None, model: str | None = None
     ) -> Iterator[KnowledgeGraph]:
         config, reader = self.config, None
         if config.llm:

@@ -160,7 +160,7 @@ class Recommend(Plugin):
 
         return {"explorer": explorer(self.recommender)}
 
-    def recommender(self, state: str | None = None) -> "Recommender":
+    def recommender(self, state: str | Path | None = None) -> "Recommender":
         """Give the recommender of a folder, read again when another version became current."""
         from mmsdk_recommend.versions import Versions
 
@@ -204,12 +204,12 @@ class Recommend(Plugin):
             return {"version": self._version(request.state), "journal_rows": rows}
         return {"version": Versions(request.state or self.config.state).erase(user), "journal_rows": rows}
 
-    def _journal(self, state: str | None) -> "Journal":
+    def _journal(self, state: str | Path | None) -> "Journal":
         from mmsdk_recommend.journal import Journal
 
         return Journal(state or self.config.state)
 
-    def _version(self, state: str | None) -> str:
+    def _version(self, state: str | Path | None) -> str:
         from mmsdk_recommend.versions import Versions
 
         return Versions(state or self.config.state).current()

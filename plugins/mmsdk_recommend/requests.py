@@ -28,7 +28,7 @@ class FitRequest(Source, extra="forbid"):
     index: str = Field(
         "exact", description="for ials, sasrec, content: auto or FAISS's name of an index for candidates"
     )
-    state: str | None = Field(None, description="folder of the recommender; else the setting's")
+    state: Path | None = Field(None, description="folder of the recommender; else the setting's")
 
 
 class EvaluateRequest(Source, extra="forbid"):
@@ -52,7 +52,7 @@ class PushRequest(BaseModel, extra="forbid"):
     weight: float = Field(1.0, gt=0, description="how much it counts")
     time: float | None = Field(None, description="seconds since 1970; else now")
     shown: int | None = Field(None, description="number of the list that showed the item: counts as a click on it")
-    state: str | None = Field(None, description="folder of the recommender; else the setting's")
+    state: Path | None = Field(None, description="folder of the recommender; else the setting's")
 
 
 class PushResponse(BaseModel):
@@ -72,20 +72,20 @@ class EraseRequest(BaseModel, extra="forbid"):
     """Who wants to be forgotten."""
 
     user: str = Field(description="name of the user")
-    state: str | None = Field(None, description="folder of the recommender; else the setting's")
+    state: Path | None = Field(None, description="folder of the recommender; else the setting's")
 
 
 class RollbackRequest(BaseModel, extra="forbid"):
     """Which version."""
 
     version: str | None = Field(None, description="such as v0003; else the one before the current")
-    state: str | None = Field(None, description="folder of the recommender; else the setting's")
+    state: Path | None = Field(None, description="folder of the recommender; else the setting's")
 
 
 class StateRequest(BaseModel, extra="forbid"):
     """A recommender."""
 
-    state: str | None = Field(None, description="folder of the recommender; else the setting's")
+    state: Path | None = Field(None, description="folder of the recommender; else the setting's")
 
 
 class ListRequest(StateRequest, extra="forbid"):

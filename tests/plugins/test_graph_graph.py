@@ -208,6 +208,9 @@ def test_sparql_asks_the_facts(news: KnowledgeGraph) -> None:
     assert sparql(news, query) == [{"n": "International Business Machines"}]
     with pytest.raises(InputError):
         sparql(news, "INSERT DATA { <a:b> <a:c> <a:d> }")
+    for word in ("SERVICE", "service", r"\u0053ERVICE", r"SERV\U00000049CE"):
+        with pytest.raises(InputError, match="another host"):
+            sparql(news, f"SELECT * WHERE {{ {word} SILENT <http://127.0.0.1:9/x> {{ ?s ?p ?o }} }}")
 
 
 def test_a_schema_comes_from_yaml_and_owl(tmp_path: Path) -> None:

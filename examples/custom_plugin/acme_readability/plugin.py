@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -30,7 +31,7 @@ class ScoreResponse(BaseModel):
 class SimplestRequest(BaseModel, extra="forbid"):
     """A question to a collection."""
 
-    collection: str = Field(description="folder of the collection")
+    collection: Path = Field(description="folder of the collection")
     query: str = Field(description="what to look for")
     k: int = Field(8, gt=0, description="passages to choose from")
 

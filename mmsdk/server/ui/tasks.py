@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import gradio
+from pydantic import ValidationError
 
 from mmsdk.errors import MmsdkError
 from mmsdk.plugin import Task
+from mmsdk.server import plugins, problems
 from mmsdk.server.service import Service
 from mmsdk.server.ui.asking import work_of
 
@@ -16,12 +18,12 @@ Schema = Mapping[str, Any]
 
 def build(service: Service) -> None:
     """Make the page: one fold a task."""
-    for name, task in service.app.tasks.items():
-        with gradio.Accordion(f"{name}: {task.help.partition(chr(10))[0]}", open=False):
-            _form(service, name, task)
+    for task in service.app.tasks.values():
+        with gradio.Accordion(f"{task.name}: {task.help.partition(chr(10))[0]}", open=False):
+            _form(service, task)
 
 
-def _form(service: Service, name: str, task: Task) -> None:
+def _form(service: Service, task: Task) -> None:
     schema = task.request.model_json_schema()
     fields: dict[str, Any] = {}
     is_json: dict[str, bool] = {}
@@ -35,7 +37,10 @@ def _form(service: Service, name: str, task: Task) -> None:
         if work.key.collections is not None:
             raise gradio.Error("This needs a key that is not bound to collections.")
         try:
-            return service.app.run(name, _request(fields, is_json, values)).model_dump(mode="json")
+            asked = task.request.model_validate(_request(fields, is_json, values))
+            return plugins.called(service, task, asked).model_dump(mode="json")
+        except ValidationError as error:
+            raise gradio.Error(problems.explained(error.errors())[0], print_exception=False) from error
         except (MmsdkError, ValueError) as error:
             raise gradio.Error(str(error), print_exception=False) from error
 
