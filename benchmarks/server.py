@@ -3,6 +3,7 @@
     python -m benchmarks.server batching     32 clients that embed one short text each, with and without batches:
                                              two words ("tent 12"), and a question of eight
     python -m benchmarks.server overload     capacity, then ten times as much; --seconds 60
+    python -m benchmarks.server fairness     a key with one request at a time beside one with a hundred; --seconds 15
 
 The server is a process of its own (``mmsdk serve``), the clients are another, both on this machine.
 """
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mmsdk.server.keys import Keys
 
 SCRIPT = "import sys; from mmsdk.cli import main; sys.exit(main(sys.argv[1:]))"
 TEXTS = [f"How long is the guarantee on item {number}?" for number in range(1000)]
@@ -87,11 +90,14 @@ async def connected(port: int) -> AsyncIterator[Connection]:
         writer.close()
 
 
-async def asked(connection: Connection, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+async def asked(
+    connection: Connection, method: str, path: str, body: Any = None, *, key: str = ""
+) -> tuple[int, bytes]:
     """Send one request over a connection that stays open; a bare client, so that it costs little."""
     reader, writer = connection
     data = b"" if body is None else json.dumps(body).encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Authorization: Bearer {key}\r\n" if key else ""
     writer.write(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
     answer = await reader.readuntil(b"\r\n\r\n")
     fields = dict(line.lower().split(b": ", 1) for line in answer.split(b"\r\n")[1:] if b": " in line)
@@ -181,27 +187,55 @@ def overload(seconds: float, port: int = 8411) -> dict[str, Any]:
     }
 
 
-async def _filled(port: int) -> None:
+def fairness(seconds: float, port: int = 8421) -> dict[str, Any]:
+    """Measure the searches of a key with one at a time, alone and beside a key with a hundred that never rest."""
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder) / ".mmsdk"
+        own.mkdir()
+        with Keys(own / "keys.sqlite") as keys:
+            admin, polite, greedy = (keys.create(name, "admin")[1] for name in ("admin", "polite", "greedy"))
+        with served(Path(folder), port):
+            asyncio.run(_filled(port, key=admin))
+            asyncio.run(_closed(port, 3.0, clients=4, key=admin))
+            alone = asyncio.run(_closed(port, seconds, clients=1, key=polite))
+            beside, crowd = asyncio.run(_both(port, seconds, polite=polite, greedy=greedy))
+    return {
+        name: {
+            "done": len(seen.done),
+            "refused": len(seen.refused),
+            "p50_ms": _p(seen.done, 50),
+            "p99_ms": _p99(seen.done),
+        }
+        for name, seen in {"polite alone": alone, "polite beside": beside, "greedy": crowd}.items()
+    }
+
+
+async def _both(port: int, seconds: float, *, polite: str, greedy: str) -> tuple[Seen, Seen]:
+    one = _closed(port, seconds, clients=1, key=polite)
+    return await asyncio.gather(one, _closed(port, seconds, clients=100, key=greedy))
+
+
+async def _filled(port: int, *, key: str = "") -> None:
     texts = [FACTS.format(f"Model {n}", n % 9 + 1, n % 60, n) for n in range(500)]
     async with connected(port) as connection:
-        assert (await asked(connection, "POST", "/collections", {"name": "load"}))[0] == 201
-        assert (await asked(connection, "POST", "/collections/load/texts", {"texts": texts}))[0] == 200
+        assert (await asked(connection, "POST", "/collections", {"name": "load"}, key=key))[0] == 201
+        assert (await asked(connection, "POST", "/collections/load/texts", {"texts": texts}, key=key))[0] == 200
 
 
-async def _search(connection: Connection, seen: Seen, since: float) -> None:
+async def _search(connection: Connection, seen: Seen, since: float, *, key: str = "") -> None:
     body = {"text": random.choice(TEXTS), "k": 5}
-    status, _ = await asked(connection, "POST", "/collections/load/search", body)
+    status, _ = await asked(connection, "POST", "/collections/load/search", body, key=key)
     seen.note(status, time.monotonic() - since)
 
 
-async def _closed(port: int, seconds: float, *, clients: int) -> Seen:
+async def _closed(port: int, seconds: float, *, clients: int, key: str = "") -> Seen:
     """Ask again as soon as the answer is there."""
     seen, stop = Seen(), time.monotonic() + seconds
 
     async def client() -> None:
         async with connected(port) as connection:
             while time.monotonic() < stop:
-                await _search(connection, seen, time.monotonic())
+                await _search(connection, seen, time.monotonic(), key=key)
 
     await asyncio.gather(*(client() for _ in range(clients)))
     return seen
@@ -237,7 +271,11 @@ async def _opened(port: int, seconds: float, *, rate: float) -> Seen:
 
 
 def _p99(seconds: list[float]) -> float | None:
-    return round(float(np.percentile(seconds, 99)) * 1000, 1) if seconds else None
+    return _p(seconds, 99)
+
+
+def _p(seconds: list[float], share: float) -> float | None:
+    return round(float(np.percentile(seconds, share)) * 1000, 1) if seconds else None
 
 
 def _memory(pid: int) -> int:
@@ -248,11 +286,12 @@ def _memory(pid: int) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["batching", "overload"])
+    parser.add_argument("what", choices=["batching", "overload", "fairness"])
     parser.add_argument("--seconds", type=float, default=None)
     given = parser.parse_args()
-    run = {"batching": lambda: batching(given.seconds or 15), "overload": lambda: overload(given.seconds or 60)}
-    print(json.dumps(run[given.what](), indent=2))
+    run = {"batching": (batching, 15), "overload": (overload, 60), "fairness": (fairness, 15)}
+    measure, usual = run[given.what]
+    print(json.dumps(measure(given.seconds or usual), indent=2))
 
 
 if __name__ == "__main__":

@@ -64,6 +64,12 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
+class ReplyFormat(BaseModel):
+    """How a reply is written: an answer is text of the sources, never JSON by a schema."""
+
+    type: Literal["text"]
+
+
 class ChatRequest(BaseModel):
     """A chat; ``model`` is a collection. ``where`` (of mmsdk) filters its sources."""
 
@@ -73,6 +79,7 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     n: int | None = Field(1, ge=1, le=1)
     tools: list[Any] | None = Field(None, max_length=0, description="no tools: what a model writes has no authority")
+    response_format: ReplyFormat | None = None
     where: Where = None
 
 

@@ -84,6 +84,10 @@ def test_errors_are_those_of_the_client(openai: OpenAI) -> None:
             messages=[{"role": "user", "content": "x"}],
             tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}],
         )
+    with pytest.raises(UnprocessableEntityError, match="response_format"):
+        openai.chat.completions.create(
+            model="shop", messages=[{"role": "user", "content": "x"}], response_format={"type": "json_object"}
+        )
 
 
 def test_embeddings_are_those_of_the_encoder(openai: OpenAI, bundled: Runtime) -> None:
