@@ -22,8 +22,10 @@ _CANDIDATES, _K = 100, 10
 _STEPS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _GAIN = 1.002
 """A change must improve by this factor; smaller gains are noise."""
+_BALANCE = 3.0
+"""How often a gain in the second way of holding out counts against one in the first."""
 _STRICT = 50.0
-"""How often what lacks in the second way of holding out counts against a gain in the first."""
+"""How often what the second way lacks against its best single component counts besides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +39,10 @@ class Held:
 def hold_out(of: Histories, how: Holdout, seed: int) -> tuple[Histories, Held]:
     """Take a tenth, at least one, of each history of at least five away: the last, random ones, or a tenth of each.
 
-    ``auto`` is the last where times are known, else random ones.
+    ``auto`` is both where times are known, else random ones.
     """
     if how == "auto":
-        how = "last" if np.isfinite(of.times).all() else "random"
+        how = "both" if np.isfinite(of.times).all() else "random"
     random = np.random.default_rng(seed)
     back = of.starts[1:][of.rows] - 1 - np.arange(len(of.items))
     length = of.lengths[of.rows]
@@ -64,8 +66,8 @@ def hold_out(of: Histories, how: Holdout, seed: int) -> tuple[Histories, Held]:
 def learn(standardised: Callable[[Histories], Mapping[str, Floats]], inner: Histories, held: Held) -> dict[str, float]:
     """Give the weights of components under which held-out interactions rank best; ``standardised`` scores histories.
 
-    Where two ways of holding out were used, the first counts, and the second must not fall below what its best single
-    component reaches: weights for what comes next alone can halve what is found of what is missing.
+    Where two ways of holding out were used, gains in both count, and the second must not fall below what its best
+    single component reaches: weights for what comes next alone can halve what is found of what is missing.
     """
     labels: list[str] = []
     known = np.bincount(inner.items, minlength=inner.width) > 0
@@ -119,15 +121,15 @@ def _candidates(scores: list[Floats], histories: Histories, known: NDArray[np.bo
 def search(measure: Callable[[NDArray[np.float64]], NDArray[np.float64]], count: int) -> list[float]:
     """Give weights by climbing from the best single component, one at a time.
 
-    ``measure`` gives what weights reach for each user, ``[ways, users]``: the mean of the first way is raised, others
-    stay at their best single's. A change must gain more than its standard error: less is noise.
+    ``measure`` gives what weights reach for each user, ``[ways, users]``. With one way a change must gain more than its
+    standard error: less is noise. With two a gain of 0.2 % is taken: what one way gains by chance, the other loses.
     """
     singles = [measure(one) for one in np.eye(count)]
     norm = np.maximum(np.nanmean(singles, axis=2).max(axis=0), 1e-9)
 
     def worth(found: NDArray[np.float64]) -> float:
         share = np.nanmean(found, axis=1) / norm
-        return float(share[0] - _STRICT * np.maximum(1 - share[1:], 0).sum())
+        return float(share[0] + (_BALANCE * share[1:] - _STRICT * np.maximum(1 - share[1:], 0)).sum())
 
     place = int(np.argmax([worth(one) for one in singles]))
     weights, reached = np.eye(count)[place], singles[place]
@@ -142,7 +144,7 @@ def search(measure: Callable[[NDArray[np.float64]], NDArray[np.float64]], count:
                     tries.append((tried, measure(tried)))
             tried, found = max(tries, key=lambda one: worth(one[1]))
             gain = found[0] - reached[0]
-            noise = float(np.nanstd(gain) / np.sqrt(max(np.isfinite(gain).sum(), 1)) / norm[0])
+            noise = 0.0 if len(norm) > 1 else float(np.nanstd(gain) / np.sqrt(max(np.isfinite(gain).sum(), 1)) / norm[0])
             if worth(found) > worth(reached) + max(noise, _GAIN - 1):
                 weights, reached = tried, found
         if worth(reached) <= before:

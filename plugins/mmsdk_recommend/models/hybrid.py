@@ -36,8 +36,8 @@ class Hybrid:
     """Mix components; ``components`` maps labels to a model's name and parameters.
 
     ``validation`` says which interactions are held out to learn the weights: the ``last`` ones of each user (what comes
-    next), ``random`` ones (what is missing), ``both``: the best for what comes next that loses nothing against the best
-    component on what is missing; ``auto``: the last where times are known, else random ones.
+    next), ``random`` ones (what is missing), ``both``: what is good at either and loses nothing against the best
+    component on what is missing; ``auto``: both where times are known, else random ones.
 
     >>> model = Hybrid({"knn": {"model": "item_knn"}, "popularity": {"model": "popularity"}})
     >>> model.fit(Corpus(Histories.of([[0, 1, 2], [0, 1, 2], [2, 0, 1]], width=3)))
