@@ -144,8 +144,8 @@ def search(measure: Callable[[NDArray[np.float64]], NDArray[np.float64]], count:
                     tries.append((tried, measure(tried)))
             tried, found = max(tries, key=lambda one: worth(one[1]))
             gain = found[0] - reached[0]
-            noise = 0.0 if len(norm) > 1 else float(np.nanstd(gain) / np.sqrt(max(np.isfinite(gain).sum(), 1)) / norm[0])
-            if worth(found) > worth(reached) + max(noise, _GAIN - 1):
+            noise = float(np.nanstd(gain) / np.sqrt(max(np.isfinite(gain).sum(), 1)) / norm[0])
+            if worth(found) > worth(reached) + max(noise if len(norm) == 1 else 0.0, _GAIN - 1):
                 weights, reached = tried, found
         if worth(reached) <= before:
             break
