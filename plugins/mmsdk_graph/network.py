@@ -8,7 +8,7 @@ are judged. The network is written out because no library lets markers be attend
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -21,6 +21,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from mmsdk import weights
+from mmsdk.encoders.batching import packed
 from mmsdk.settings import Settings
 from mmsdk_graph.features import BUCKETS, SHAPES
 
@@ -30,6 +31,8 @@ WIDTH, HEADS, LAYERS, LENGTH = 384, 12, 6, 480
 KEPT, SHOWN = 4, 2
 """How many layers from below stay as they are, and from which lower one tags are read too."""
 SPACY = 96
+_BUDGET = 4096  # pieces of a batch
+_KEEP = 1_000_000  # pieces; 1.5 GB
 Weights = Mapping[str, Tensor]
 
 
@@ -234,6 +237,18 @@ def is_kept(name: str) -> bool:
     """Say whether a parameter stays as the body has it."""
     parts = name.split(".")
     return parts[0] in ("words", "places", "norm") or (parts[0] == "layers" and int(parts[1]) < KEPT)
+
+
+@torch.inference_mode()
+def read_below(network: Network, rows: Sequence[Row]) -> list[Row]:
+    """Compute once what the lower layers give, in half precision, unless that is too much to keep."""
+    if sum(len(row.pieces) for row in rows) > _KEEP:
+        return list(rows)
+    found = list(rows)
+    for batch in packed([len(row.pieces) for row in rows], _BUDGET):
+        for number, state in zip(batch, network.below(Batch.of([rows[n] for n in batch])), strict=True):
+            found[number] = replace(rows[number], below=state[: len(rows[number].pieces) + 2].half())
+    return found
 
 
 def _highest(seen: Tensor, where: Tensor) -> Tensor:

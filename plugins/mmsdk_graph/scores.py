@@ -7,7 +7,7 @@ relation with its type and both entities right. Partial: an entity is right when
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-from mmsdk_graph.annotations import Entity, Sentence
+from mmsdk_graph.annotations import Entity, Relation, Sentence
 
 Counts = tuple[int, int, int]
 
@@ -37,8 +37,12 @@ def entity_keys(sentence: Sentence) -> set[tuple[Any, ...]]:
 
 def relation_keys(sentence: Sentence) -> set[tuple[Any, ...]]:
     """Give what strict scoring compares of relations; the type is the first."""
-    entities = sentence.entities
-    return {(r.type, entities[r.head].key, entities[r.tail].key) for r in sentence.relations}
+    return {relation_key(sentence, relation) for relation in sentence.relations}
+
+
+def relation_key(sentence: Sentence, relation: Relation) -> tuple[Any, ...]:
+    """Give what strict scoring compares of one relation."""
+    return relation.type, sentence.entities[relation.head].key, sentence.entities[relation.tail].key
 
 
 def _scored(

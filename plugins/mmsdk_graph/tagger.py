@@ -23,11 +23,24 @@ from mmsdk.settings import Settings
 from mmsdk_graph import parses
 from mmsdk_graph.annotations import Entity, Relation, Sentence
 from mmsdk_graph.features import Lexicon, hashed, shape
-from mmsdk_graph.network import LENGTH, SPACY, Batch, Network, Pair, Row, is_kept, start, tokenizer
+from mmsdk_graph.network import (
+    LENGTH,
+    SPACY,
+    Batch,
+    Network,
+    Pair,
+    Row,
+    is_kept,
+    read_below,
+    start,
+    tokenizer,
+)
+from mmsdk_graph.verdicts import Judge
 
 FORMAT = 1
 _BUDGET = 4096  # tokens of a batch
 _PAIRS = 120  # pairs of a sentence that are read at once
+_GROUP = 256  # sentences whose states are kept at once
 _NEVER = -1e9
 
 
@@ -35,7 +48,8 @@ _NEVER = -1e9
 class Labels:
     """Hold what can be found: entity types, relation types, and for each which types it joins, seen in training.
 
-    ``threshold`` is the least probability of a relation, ``outside`` is added to the logit of no entity.
+    ``threshold`` is the least probability of a relation, ``outside`` is added to the logit of no entity, ``weights``
+    and ``biases`` are those of the judge of relations.
     """
 
     entities: tuple[str, ...]
@@ -44,6 +58,8 @@ class Labels:
     signals: tuple[str, ...] = ("O",)
     threshold: float = 0.5
     outside: float = 0.0
+    weights: tuple[float, ...] = Judge(()).weights
+    biases: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, sentences: Sequence[Sentence], signals: Sequence[str]) -> "Labels":
@@ -55,6 +71,11 @@ class Labels:
             {(r.type, s.entities[r.head].type, s.entities[r.tail].type) for s in sentences for r in s.relations}
         )
         return cls(tuple(kinds), tuple(sorted({j[0] for j in joins})), tuple(joins), tuple(signals))
+
+    @property
+    def judge(self) -> Judge:
+        """What decides on relations."""
+        return Judge(self.relations, self.weights, self.biases)
 
     @property
     def tags(self) -> list[str]:
@@ -138,7 +159,10 @@ def pair(head: Entity, tail: Entity, labels: Labels) -> Pair:
 
 
 def decode(scores: NDArray[np.float32], labels: Labels) -> list[Entity]:
-    """Give the entities of the best path through logits ``[words, tags]`` (Viterbi 1967) that is well-formed BILOU."""
+    """Give the entities of the best path through logits ``[words, tags]`` (Viterbi 1967) that is well-formed BILOU.
+
+    The probability of an entity is that of all well-formed paths through it.
+    """
     shifted = scores.astype(np.float64)
     shifted[:, 0] += labels.outside
     chances = shifted - np.logaddexp.reduce(shifted, axis=1, keepdims=True)
@@ -153,18 +177,30 @@ def decode(scores: NDArray[np.float32], labels: Labels) -> list[Entity]:
     for before in reversed(back):
         place = int(before[place])
         path.append(place)
-    return _spans([labels.tags[n] for n in reversed(path)], np.exp(chances))
+    path.reverse()
+    return _spans(path, np.exp(chances), labels)
 
 
-def _spans(tags: Sequence[str], chances: NDArray[np.float64]) -> list[Entity]:
+def _spans(path: Sequence[int], chances: NDArray[np.float64], labels: Labels) -> list[Entity]:
+    """Give the entities of a path through chances ``[words, tags]``, as probable as all paths with them together."""
+    tags, may = [labels.tags[n] for n in path], (labels.steps == 0).astype(float)
+    before, after, scale = chances.copy(), np.ones_like(chances), np.ones(len(path))
+    for place in range(len(path)):  # forward, backward (Rabiner 1989), each row scaled to 1
+        before[place] *= before[place - 1] @ may[:-1, :-1] if place else may[-1, :-1]
+        scale[place] = before[place].sum()
+        before[place] /= scale[place]
+    after[-1] = may[:-1, -1] / (before[-1] @ may[:-1, -1])
+    for place in reversed(range(len(path) - 1)):
+        after[place] = may[:-1, :-1] @ (chances[place + 1] * after[place + 1]) / scale[place + 1]
+    through = chances[np.arange(len(path)), path] / scale
     found, begin = [], 0
     for place, tag in enumerate(tags):
         if tag[0] in "BU":
             begin = place
         if tag[0] in "LU":
-            kind = tag[2:]
-            outside = chances[begin : place + 1, 0]
-            found.append(Entity(begin, place + 1, kind, float(1 - outside.max())))
+            ends = before[begin, path[begin]] * after[place, path[place]]
+            chance = min(float(ends * through[begin + 1 : place + 1].prod()), 1.0)
+            found.append(Entity(begin, place + 1, tag[2:], chance))
     return found
 
 
@@ -216,25 +252,33 @@ class Tagger:
         """Give each tokenised sentence with its entities and relations; long ones are read in pieces."""
         pieces = [piece for tokens in sentences for piece in _pieces(tokens)]
         plain = [Sentence(tuple(tokens)) for tokens, _ in pieces]
-        rows = self.reading.rows(plain)
-        tagged = [decode(scores, self.labels) for scores in self.tag_scores(rows)]
-        found = self.related([replace(s, entities=tuple(e)) for s, e in zip(plain, tagged, strict=True)], rows)
+        found = [s for n in range(0, len(plain), _GROUP) for s in self._found(plain[n : n + _GROUP])]
         joined: list[Sentence] = []
         for (_, offset), sentence in zip(pieces, found, strict=True):
             joined.append(sentence) if offset == 0 else joined.append(_joined(joined.pop(), sentence, offset))
         return joined
 
+    def rows(self, sentences: Sequence[Sentence]) -> list[Row]:
+        """Give the rows of sentences with what the lower layers give for them."""
+        return read_below(self.network, self.reading.rows(sentences))
+
+    def _found(self, plain: Sequence[Sentence]) -> list[Sentence]:
+        rows = self.rows(plain)
+        tagged = [decode(scores, self.labels) for scores in self.tag_scores(rows)]
+        return self.related([replace(s, entities=tuple(e)) for s, e in zip(plain, tagged, strict=True)], rows)
+
     def related(self, sentences: Sequence[Sentence], rows: Sequence[Row]) -> list[Sentence]:
         """Give sentences whose entities are known with the relations that are probable enough."""
-        least = self.labels.threshold
         found: list[list[Relation]] = [[] for _ in sentences]
         for number, relation in self.chances(sentences, rows):
-            if relation.probability >= least:
-                found[number].append(relation)
-        return [replace(s, relations=tuple(r)) for s, r in zip(sentences, found, strict=True)]
+            found[number].append(relation)
+        labels = self.labels
+        judged = [labels.judge.judged(s.entities, r) for s, r in zip(sentences, found, strict=True)]
+        kept = [tuple(r for r in some if r.probability >= labels.threshold) for some in judged]
+        return [replace(s, relations=r) for s, r in zip(sentences, kept, strict=True)]
 
     def chances(self, sentences: Sequence[Sentence], rows: Sequence[Row]) -> Iterator[tuple[int, Relation]]:
-        """Give every relation that the types allow with its probability and the number of its sentence."""
+        """Give every relation that the types allow, as probable as the network says, and the number of its sentence."""
         labels, jobs = self.labels, []
         for number, sentence in enumerate(sentences):
             places = candidates(sentence.entities, labels)
@@ -249,7 +293,8 @@ class Tagger:
                 chances = torch.sigmoid(self.network(Batch.of(read))[1]).numpy()
             flat = [(number, place) for number, places in some for place in places]
             for (number, (h, t)), row in zip(flat, chances, strict=True):
-                kinds = [labels.entities.index(sentences[number].entities[n].type) for n in (h, t)]
+                ends = [sentences[number].entities[n] for n in (h, t)]
+                kinds = [labels.entities.index(end.type) for end in ends]
                 for which in np.flatnonzero(labels.allowed[kinds[0], kinds[1]]):
                     yield number, Relation(labels.relations[which], h, t, float(row[which]))
 

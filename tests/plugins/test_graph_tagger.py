@@ -1,7 +1,8 @@
 """The trained path: files in, a folder out, figures; other types, Chinese, no relations, wrong lines."""
 
 import json
-from itertools import pairwise
+import re
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mmsdk_graph.annotations import Entity, Relation, Sentence, read
 from mmsdk_graph.scores import score
 from mmsdk_graph.tagger import Labels, Tagger, decode
 from mmsdk_graph.training import Plan, train
+from mmsdk_graph.verdicts import TRAITS, Judge, learnt, traits
 
 pytestmark = pytest.mark.usefixtures("bundled")
 PEOPLE, TOWNS = ("Ada Wong", "Tom Berg", "Eva Lind", "Max Roth"), ("Bern", "Oslo", "Lima", "Rome")
@@ -113,6 +115,39 @@ def test_viterbi_gives_well_formed_spans() -> None:
     for place, tag in enumerate(("B-X", "I-X", "L-X")):
         scores_[place, labels.tags.index(tag)] = 5
     assert [e.key for e in decode(scores_, labels)] == [(0, 3, "X")]
+
+
+def test_an_entity_is_as_probable_as_all_paths_with_it() -> None:
+    labels = Labels(("X",))
+    logits = np.random.default_rng(3).normal(size=(3, 5)).astype(np.float32)
+    chances = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+    total, through = 0.0, dict[tuple[int, int, str], float]()
+    for path in product(range(5), repeat=3):
+        if all(labels.steps[a, b] == 0 for a, b in pairwise((-1, *path, -1))):
+            weight = float(np.prod(chances[np.arange(3), path]))
+            total += weight
+            tags = "".join(labels.tags[n][0] for n in path)
+            for found in re.finditer("U|BI*L", tags):
+                key = (found.start(), found.end(), "X")
+                through[key] = through.get(key, 0.0) + weight
+    found_ones = decode(logits, labels)
+    assert found_ones
+    for entity in found_ones:
+        assert entity.probability == pytest.approx(through[entity.key] / total, rel=1e-4)
+
+
+def test_a_judge_learns_that_rivals_and_doubtful_entities_speak_against_a_relation() -> None:
+    sure, doubtful = Entity(0, 1, "X", 0.99), Entity(2, 3, "Y", 0.4)
+    entities = (sure, doubtful, Entity(4, 5, "Y", 0.99))
+    found = [Relation("r", 0, 1, 0.7), Relation("r", 0, 2, 0.9)]
+    told = traits(entities, found)
+    assert told.shape == (2, TRAITS)
+    assert told[0, 3] == pytest.approx(told[1, 0])  # the better of the others with its head
+    judge = learnt(np.tile(told, (20, 1)), ["r"] * 40, np.array([False, True] * 20), relations=("r",))
+    first, second = judge.judged(entities, found)
+    assert first.probability < 0.5 < second.probability
+    assert Judge(("r",)).judged(entities, found)[0].probability == pytest.approx(0.7)
+    assert traits((), ()).shape == (0, TRAITS)
 
 
 def test_strict_and_partial_scores() -> None:
