@@ -1,7 +1,9 @@
 """The page under a real server, in a real browser: 5,000 nodes, sentences of an edge, decisions, hostile names."""
 
 import json
+import random
 import shutil
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ import pytest
 from mmsdk.types import Document, Locator, Part
 from mmsdk_graph import KnowledgeGraph
 from mmsdk_graph.extraction import Passage
-from mmsdk_graph.page import page
+from mmsdk_graph.page import page, shown
 from mmsdk_graph.statements import Name, Reading, Statement
 from tests.plugins.graph_texts import NEWS
 from tests.plugins.test_finance_dashboard import served
@@ -78,21 +80,68 @@ def test_a_wrong_decision_is_refused(address: str, body: Any, kind: str, status:
     assert caught.value.code in (status, 422)
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory, bundled: Any) -> Path:
+    """Give a graph of 2,500 facts between 5,000 companies of quite different names."""
+    chance = random.Random(3)
+    words = ["".join(chance.choices("bcdfghjklmnprstvz", k=8)).title() for _ in range(5000)]
+    folder = tmp_path_factory.mktemp("large") / "graph"
+    with KnowledgeGraph.open(folder) as graph:
+        stored(graph, list(zip(words[::2], words[1::2], strict=True)), "made")
+    return folder
+
+
+def test_5_000_nodes_are_given_and_of_more_edges_the_surest(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with KnowledgeGraph.open(large) as graph:
+        told = shown(graph)
+        assert len(told["nodes"]) == 5000
+        assert len(told["edges"]) == 2500
+        monkeypatch.setattr("mmsdk_graph.page.EDGES", 100)
+        few = shown(graph)
+    assert few["edges"] == told["edges"][:100]
+    assert {e["id"] for e in few["nodes"]} == {edge[end] for edge in few["edges"] for end in ("head", "tail")}
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_browser_stands_up_5_000_nodes_and_finds_one(large: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with (
+        served(page(lambda: KnowledgeGraph.open(large, create=False))) as address,
+        sync_playwright() as playwright,
+    ):
+        name = got(address, "/graph")["nodes"][2500]["name"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        seen = browser.new_page(viewport={"width": 1200, "height": 800})
+        problems: list[str] = []
+        seen.on("pageerror", lambda error: problems.append(str(error)))
+        begun = time.monotonic()
+        seen.goto(address, wait_until="networkidle", timeout=120_000)
+        seen.fill("#search", name, timeout=120_000)
+        seen.keyboard.press("Enter")
+        seen.wait_for_selector("aside li button", timeout=120_000)
+        print(f"stands and is searched after {time.monotonic() - begun:.1f} s")
+        assert name in seen.inner_text("aside")
+        assert problems == []
+        browser.close()
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_a_browser_shows_sentences_and_runs_nothing_of_a_name(address: str, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        shown = browser.new_page(viewport={"width": 1200, "height": 800})
+        view = browser.new_page(viewport={"width": 1200, "height": 800})
         problems: list[str] = []
-        shown.on("pageerror", lambda error: problems.append(str(error)))
-        shown.goto(address, wait_until="networkidle")
-        shown.fill("#search", "Zeta Works")
-        shown.keyboard.press("Enter")
-        shown.click("aside li button")
-        shown.wait_for_selector("blockquote")
-        assert shown.inner_text("blockquote") == f"{EVIL} acquired Zeta Works."
-        assert shown.title() == "Knowledge graph"
+        view.on("pageerror", lambda error: problems.append(str(error)))
+        view.goto(address, wait_until="networkidle")
+        view.fill("#search", "Zeta Works")
+        view.keyboard.press("Enter")
+        view.click("aside li button")
+        view.wait_for_selector("blockquote")
+        assert view.inner_text("blockquote") == f"{EVIL} acquired Zeta Works."
+        assert view.title() == "Knowledge graph"
         assert problems == []
         browser.close()
