@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 POLICIES = {
@@ -18,6 +19,7 @@ POLICIES = {
 """The Content-Security-Policy of each kind of page."""
 
 
+@lru_cache(256)
 def hostname(host: str) -> str:
     """Give the name in a Host header, in small letters and without its port."""
     try:

@@ -12,6 +12,7 @@ import traceback
 from typing import IO, Any
 
 log = logging.getLogger("mmsdk.server")
+_written = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
 class JsonLines(logging.Formatter):
@@ -31,7 +32,7 @@ class JsonLines(logging.Formatter):
             shape["text"] = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             shape |= where(record.exc_info[1])
-        return json.dumps(shape, ensure_ascii=False, default=str)
+        return _written(shape)
 
 
 def where(error: BaseException) -> dict[str, Any]:
@@ -45,7 +46,9 @@ def tell(level: int, event: str, **fields: Any) -> None:
     """Log an event with its fields; those that are None are left out."""
     if log.isEnabledFor(level):
         kept = {name: value for name, value in fields.items() if value is not None}
-        log.log(level, event, extra={"fields": {"event": event, **kept}})
+        record = logging.LogRecord(log.name, level, "", 0, event, None, None)
+        vars(record)["fields"] = {"event": event, **kept}
+        log.handle(record)
 
 
 def install(stream: IO[str] | None = None, *, level: int = logging.INFO) -> None:

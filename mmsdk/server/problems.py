@@ -94,7 +94,7 @@ def body(
 ) -> dict[str, Any]:
     """Give the JSON of an error."""
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return Problems(error=Problem(code=code, message=message, type=kind, param=param, request_id=request)).model_dump()
+    return {"error": {"code": code, "message": message, "type": kind, "param": param, "request_id": request}}
 
 
 def told(error: Exception, request: str | None = None) -> tuple[int, dict[str, Any], dict[str, str]]:

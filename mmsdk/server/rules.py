@@ -13,6 +13,8 @@ from fastapi import APIRouter
 from mmsdk.server.problems import PROBLEMS
 
 Scope = Literal["open", "read", "write", "admin"]
+_SHORT, _KNOWN = 200, 1000
+"""Characters of a path that is remembered with its rule, and how many are."""
 Lane = Literal["light", "encode", "search", "answer", "add", "page"]
 
 
@@ -52,16 +54,27 @@ class Rules:
         self.blocked: list[re.Pattern[str]] = []
         """Paths below a mount that nobody reaches."""
         self._patterns: list[tuple[re.Pattern[str], Rule]] = []
+        self._known: dict[tuple[str, str], tuple[Rule | None, str | None]] = {}
 
     def add(self, rule: Rule) -> Rule:
         """Add a rule; the first that fits counts."""
         self.all.append(rule)
         self._patterns.append((rule.pattern, rule))
+        self._known.clear()
         return rule
 
     def find(self, method: str, path: str) -> tuple[Rule | None, str | None]:
-        """Give the rule for a request, or None, and the collection that its path names."""
-        method = "GET" if method == "HEAD" else method
+        """Give the rule for a request, or None, and the collection that its path names; short paths are remembered."""
+        found = self._known.get((method, path))
+        if found is None:
+            found = self._sought("GET" if method == "HEAD" else method, path)
+            if len(path) <= _SHORT:
+                if len(self._known) >= _KNOWN:
+                    self._known.clear()
+                self._known[method, path] = found
+        return found
+
+    def _sought(self, method: str, path: str) -> tuple[Rule | None, str | None]:
         if any(pattern.match(path) for pattern in self.blocked):
             return None, None
         for pattern, rule in self._patterns:

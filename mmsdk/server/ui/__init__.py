@@ -34,7 +34,8 @@ _CSS = """
 .sources q { display: block; opacity: .8; font-size: .92em; }
 .sources .score { opacity: .6; font-size: .85em; margin-left: .4rem; }
 .label-wrap { text-align: left !important; }
-footer { display: none !important; }
+footer, #talk button[aria-label="Share"] { display: none !important; }
+#talk .minimal-audio-player { max-height: 4rem; }
 """
 
 
