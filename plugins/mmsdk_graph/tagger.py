@@ -48,8 +48,8 @@ _NEVER = -1e9
 class Labels:
     """Hold what can be found: entity types, relation types, and for each which types it joins, seen in training.
 
-    ``threshold`` is the least probability of a relation, ``outside`` is added to the logit of no entity, ``weights``
-    and ``biases`` are those of the judge of relations.
+    ``threshold`` is the least probability of a relation, ``sure`` that of an entity in none; ``outside`` is added to
+    the logit of no entity; ``weights`` and ``biases`` are those of the judge of relations.
     """
 
     entities: tuple[str, ...]
@@ -57,6 +57,7 @@ class Labels:
     joins: tuple[tuple[str, str, str], ...] = ()
     signals: tuple[str, ...] = ("O",)
     threshold: float = 0.5
+    sure: float = 0.0
     outside: float = 0.0
     weights: tuple[float, ...] = Judge(()).weights
     biases: tuple[float, ...] = ()
@@ -265,7 +266,8 @@ class Tagger:
     def _found(self, plain: Sequence[Sentence]) -> list[Sentence]:
         rows = self.rows(plain)
         tagged = [decode(scores, self.labels) for scores in self.tag_scores(rows)]
-        return self.related([replace(s, entities=tuple(e)) for s, e in zip(plain, tagged, strict=True)], rows)
+        related = self.related([replace(s, entities=tuple(e)) for s, e in zip(plain, tagged, strict=True)], rows)
+        return [surer(sentence, self.labels.sure) for sentence in related]
 
     def related(self, sentences: Sequence[Sentence], rows: Sequence[Row]) -> list[Sentence]:
         """Give sentences whose entities are known with the relations that are probable enough."""
@@ -308,6 +310,15 @@ class Tagger:
             for number, part in zip(batch, np.split(scores, np.cumsum(counts)[:-1]), strict=True):
                 found[number] = part
         return found
+
+
+def surer(sentence: Sentence, least: float) -> Sentence:
+    """Leave out entities that stand in no relation and are less probable than ``least``."""
+    joined = {end for r in sentence.relations for end in (r.head, r.tail)}
+    kept = [n for n, e in enumerate(sentence.entities) if n in joined or e.probability >= least]
+    places = {old: new for new, old in enumerate(kept)}
+    relations = tuple(replace(r, head=places[r.head], tail=places[r.tail]) for r in sentence.relations)
+    return replace(sentence, entities=tuple(sentence.entities[n] for n in kept), relations=relations)
 
 
 def blank(labels: Labels, settings: Settings) -> Network:

@@ -25,12 +25,13 @@ from mmsdk_graph.annotations import Entity, Relation, Sentence
 from mmsdk_graph.features import Lexicon
 from mmsdk_graph.network import Batch, Network, Row, read_below
 from mmsdk_graph.scores import prf, relation_key, relation_keys, score
-from mmsdk_graph.tagger import Labels, Reading, Tagger, blank, candidates, decode, pair
+from mmsdk_graph.tagger import Labels, Reading, Tagger, blank, candidates, decode, pair, surer
 from mmsdk_graph.verdicts import Judge, learnt, traits
 
 _LOG = logging.getLogger(__name__)
 _LATIN = 0.5  # share of tokens in Latin letters from which English marks are worth having
 _OUTSIDE = (-1.0, -0.5, 0.0, 0.5)
+_SURE = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 _LEAST = tuple(round(0.02 * n, 2) for n in range(1, 50))
 
 
@@ -276,11 +277,13 @@ def _chosen(labels: Labels, held: Sequence[tuple[Tagger, Sequence[Sentence]]]) -
             folds.append(_Fold.of(sentences, tagged, tagger.chances(tagged, rows)))
         judges = [_judge(folds[:n] + folds[n + 1 :], trial) for n in range(len(folds))]
         judged = [s for fold, judge in zip(folds, judges, strict=True) for s in fold.judged(judge)]
-        threshold, figures = _least(gold, judged)
+        threshold, related = _least(gold, judged)
+        sure = max(_SURE, key=lambda least: _entities(gold, related, least))
+        figures = score(gold, [surer(sentence, sure) for sentence in related])
         total = figures["entities"]["f1"] + figures["relations"]["f1"]
         if total > best:
             judge = _judge(folds, trial) if len(folds) > 1 else trial.judge
-            taught = replace(trial, threshold=threshold, weights=judge.weights, biases=judge.biases)
+            taught = replace(trial, threshold=threshold, sure=sure, weights=judge.weights, biases=judge.biases)
             best, found = total, (taught, figures)
     return found
 
@@ -318,8 +321,13 @@ def _judge(folds: Sequence[_Fold], labels: Labels) -> Judge:
     return learnt(told, [r.type for s in sentences for r in s.relations], right, relations=labels.relations)
 
 
-def _least(gold: Sequence[Sentence], judged: Sequence[Sentence]) -> tuple[float, dict[str, Any]]:
-    """Choose the least probability of a relation, where its neighbours do well too; give it and the figures."""
+def _entities(gold: Sequence[Sentence], related: Sequence[Sentence], least: float) -> float:
+    """Give the F1 of entities when those that stand in no relation must be as probable as ``least``."""
+    return float(score(gold, [surer(sentence, least) for sentence in related])["entities"]["f1"])
+
+
+def _least(gold: Sequence[Sentence], judged: Sequence[Sentence]) -> tuple[float, list[Sentence]]:
+    """Choose the least probability of a relation, where its neighbours do well too; give the sentences, too."""
 
     def related(least: float) -> list[Sentence]:
         return [replace(s, relations=tuple(r for r in s.relations if r.probability >= least)) for s in judged]
@@ -332,7 +340,7 @@ def _least(gold: Sequence[Sentence], judged: Sequence[Sentence]) -> tuple[float,
         f1.append(prf(right, sum(map(len, said)), sum(map(len, keys)))["f1"])
     smooth = np.convolve(np.pad(f1, 2, mode="edge"), np.full(5, 0.2), "valid")  # a single height is often chance
     threshold = _LEAST[int(smooth.argmax())]
-    return threshold, score(gold, related(threshold))
+    return threshold, related(threshold)
 
 
 def plan_for(epochs: int | None, seed: int) -> Plan:
