@@ -1,11 +1,12 @@
 """Measure the seconds of one message, understanding and retrieval, with 2,000 documents and 77 intents.
 
-    python -m benchmarks.service_latency [--documents 2000] [--messages 300] [--data ../shared/data]
+    python -m benchmarks.service_latency [--documents 2000] [--messages 300] [--chinese] [--data ../shared/data]
 
 Documents are DSTC9 snippets (a seeded sample), intents BANKING77's with 20 examples each, messages BANKING77 test texts
 and DSTC9 responses in turn, each in a session of its own. Times are the agent's own (``Reply.seconds``), and the whole
 call with SQLite and masking; the first ten messages warm up. ``both`` is understanding and retrieval; ``answer`` has
-the retrieval in it and the choice of the sentence, by a cross-encoder.
+the retrieval in it and the choice of the sentence, by a cross-encoder. ``--chinese`` takes pieces of 300 characters of
+CMRC's articles, intents and phrasings of zh_bank_intents_trad, and CMRC's questions.
 """
 
 import argparse
@@ -55,13 +56,36 @@ def messages(data: Path, count: int) -> list[str]:
     return [text for pair in pairs for text in pair]
 
 
+def chinese(data: Path, count: int, asked: int) -> tuple[dict[str, list[str]], list[str], list[str]]:
+    """Give examples by intent, documents and messages."""
+    rows = json.loads((data / "zh_bank_intents_trad" / "intents.json").read_text("utf-8"))
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(str(row["intent"]), []).append(str(row["text"]))
+    parts = [json.loads((data / "zh_cmrc2018" / f"cmrc2018_{one}.json").read_text("utf-8")) for one in ("dev", "trial")]
+    paragraphs = [one for part in parts for article in part["data"] for one in article["paragraphs"]]
+    contexts = list(dict.fromkeys(one["context"] for one in paragraphs))
+    texts = [context[at : at + 300] for context in contexts for at in range(0, len(context), 300)]
+    chosen = random.Random(1)
+    half = (asked + WARM) // 2
+    questions = [one["question"] for paragraph in paragraphs for one in paragraph["qas"]]
+    phrasings = [text for some in found.values() for text in some]
+    pairs = zip(chosen.sample(phrasings, half), chosen.sample(questions, half), strict=True)
+    return found, chosen.sample(texts, count), [text for pair in pairs for text in pair]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=2000)
     parser.add_argument("--messages", type=int, default=300)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    parser.add_argument("--chinese", action="store_true")
     given = parser.parse_args()
-    found = examples(given.data)
+    if given.chinese:
+        found, texts, asked = chinese(given.data, given.documents, given.messages)
+    else:
+        found = examples(given.data)
+        texts, asked = snippets(given.data, given.documents), messages(given.data, given.messages)
     intents = IntentClassifier().fit(
         [text for texts in found.values() for text in texts], [name for name, texts in found.items() for _ in texts]
     )
@@ -70,9 +94,9 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         Collection.open(f"{folder}/documents", create=True) as collection,
     ):
-        collection.add_texts(snippets(given.data, given.documents))
+        collection.add_texts(texts)
         with ServiceAgent(collection, intents, state=f"{folder}/state") as agent:
-            for text in messages(given.data, given.messages):
+            for text in asked:
                 started = time.perf_counter()
                 reply = agent.reply(text)
                 seconds["whole call"].append(time.perf_counter() - started)

@@ -1,6 +1,7 @@
 """The agent: a company's documents, intents, flows and tools; messages in, replies out, with people behind it."""
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,9 @@ from mmsdk_service.senses import Senses
 from mmsdk_service.state import State
 from mmsdk_service.tools import Toolbox
 from mmsdk_service.turn import Turn
+
+TIDY = 3600.0
+"""Seconds after which a reply looks for sessions that have expired."""
 
 
 class ServiceAgent(Closing):
@@ -65,6 +69,7 @@ class ServiceAgent(Closing):
         self._parts = Parts(
             self.options, self.playbook, self.engine, self.classifier, self.knowledge, self.state, self.queue
         )
+        self._tidied = -TIDY
         self._locks = [threading.Lock() for _ in range(64)]
 
     def reply(self, message: Query, *, session: str | None = None, customer: str = "", vip: bool = False) -> Reply:
@@ -73,6 +78,9 @@ class ServiceAgent(Closing):
         Without a session a new one begins; its name is in the reply. ``customer`` is who is logged in, as the caller
         knows them, never from text. Raises ``InputError`` for another customer's session.
         """
+        if time.monotonic() - self._tidied > TIDY:
+            self._tidied = time.monotonic()
+            self.expire()
         name, _ = self.state.open(session, customer)
         with self._locks[hash(name) % len(self._locks)]:
             _, memory = self.state.open(name, customer)
@@ -94,7 +102,7 @@ class ServiceAgent(Closing):
         return self.state.erase(customer)
 
     def expire(self) -> int:
-        """Delete sessions that were silent for longer than the options' days; give their number."""
+        """Delete sessions that were silent for longer than the options' days; give how many; replies do so hourly."""
         return self.state.expire(self.options.days)
 
     def rate(self, session: str, score: float) -> None:

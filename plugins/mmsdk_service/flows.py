@@ -15,9 +15,14 @@ from mmsdk_service.wording import Language, Phrases, filled, phrase, says
 Step = Literal["asking", "confirming"]
 Text = Mapping[str, str]
 """A phrase by language: ``en`` and, if the company speaks it, ``zh``."""
-_CORRECTION = re.compile(
+CORRECTION = re.compile(
     r"\b(?:i meant|i mean|no|sorry|wrong|correction|actually|instead|should be|it's|it is|not)\b|错了|更正|改成|是",
     re.IGNORECASE,
+)
+
+_NO = re.compile(
+    r"^\W*(?:no|nope|nah|don't|do not|不是?|不要|不用|别)(?:[,.;!，。！]+ *| +(?=i\b|please\b|wait\b))(?P<rest>\S.*)",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -31,9 +36,10 @@ class Slot:
     invalid: Text = field(default_factory=dict)
 
     def found(self, text: str) -> str:
-        """Give the last value in a text, in capitals as the pattern's letters are; empty when there is none."""
+        """Give the last value in a text, empty when there is none; in capitals unless the pattern has small letters."""
         matches = list(re.finditer(rf"(?<![A-Za-z0-9])(?:{self.pattern})(?![A-Za-z0-9])", text, re.IGNORECASE))
-        return matches[-1].group().upper() if matches else ""
+        value = matches[-1].group() if matches else ""
+        return value if re.search("[a-z]", re.sub(r"\\.|\(\?P?<\w+>", "", self.pattern)) else value.upper()
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ class Engine:
             value = slot.found(text)
             waited = slot.name == standing.asked or slot.name not in slots
             short = len(text) <= 2 * len(value) + 12
-            if value and value != slots.get(slot.name) and (waited or short or _CORRECTION.search(text)):
+            if value and value != slots.get(slot.name) and (waited or short or CORRECTION.search(text)):
                 slots[slot.name] = value
         return Standing(flow.name, slots=slots) if slots != standing.slots else None
 
@@ -131,6 +137,8 @@ class Engine:
             return self._run(flow, standing, language=language, customer=customer)
         if says("no", text):
             return Move(phrase("cancelled", language, self.phrases), None)
+        if refusal(text):
+            return Move(phrase("cancelled", language, self.phrases), None, understood=False)
         return Move(self.question(standing, language), standing, understood=False)
 
     def _next(self, standing: Standing, *, language: Language, customer: str) -> Move:
@@ -151,6 +159,16 @@ class Engine:
             return Move(phrase("failed", language, self.phrases), None, action | {"error": str(error)}, str(error))
         said = filled(_spoken(flow.done, language), {**standing.slots, **result})
         return Move(said, None, action | {"result": result})
+
+
+def refusal(text: str) -> str:
+    """Give what a message says behind a no, empty when it does not begin with one.
+
+    >>> refusal("No, I want to move it instead"), refusal("Not sure yet")
+    ('I want to move it instead', '')
+    """
+    match = _NO.match(text)
+    return match["rest"].strip() if match else ""
 
 
 def _spoken(text: Text, language: Language) -> str:

@@ -7,7 +7,7 @@ person gives it back.
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from mmsdk import webhook
 from mmsdk.errors import InputError
 from mmsdk_service.state import Row, State
+from mmsdk_service.wording import masked, triggered
 
 TRIES = 6
 MINUTES: Mapping[str, float] = {
@@ -53,6 +54,36 @@ class Desk:
 
     minutes: Mapping[str, float] = field(default_factory=lambda: dict(MINUTES))
     webhook: Webhook | None = None
+
+
+def packed(
+    turns: Sequence[Row], text: str, *, action: Mapping[str, Any] | None, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Give people everything they need: ``about`` (intent, slots, ...), transcript, summary, what was tried, mood.
+
+    ``turns`` are those before the masked ``text`` of the customer, ``action`` what was done at last.
+    """
+    transcript = [{"role": one["role"], "text": one["text"], "at": one["at"]} for one in turns]
+    transcript.append({"role": "customer", "text": text, "at": time.time()})
+    asked = [str(one["text"]) for one in transcript if one["role"] == "customer" and one["text"]]
+    tried = [one["text"] for one in turns if one["role"] == "agent"]
+    if action is not None:
+        tried.append(f"{action.get('tool') or action.get('flow')}: {action.get('error', 'asked')}")
+    angry = about["reason"] == "anger" or any(triggered(one) == "anger" for one in asked)
+    return {
+        **about,
+        "summary": _summary(asked, about["reason"]),
+        "tried": tried[-10:],
+        "sentiment": "negative" if angry else "neutral",
+        "transcript": transcript,
+    }
+
+
+def _summary(asked: Sequence[str], reason: str) -> str:
+    """Say in the customer's own masked words what it is about: the first and the last thing they said."""
+    first, last = (asked[0], asked[-1]) if asked else ("", "")
+    told = f"{first[:200]} … {last[:200]}" if first != last else first[:300]
+    return f"[{reason}] {told}"
 
 
 class Queue:
@@ -124,7 +155,7 @@ class Queue:
             row = self._open(number)
             if row["person"] != person:
                 raise InputError(f"hand-over {number} is held by {row['person'] or 'nobody'}; only they give it back")
-            self.close(row["session"], note)
+            self.close(row["session"], masked(note))
         return self.get(number)
 
     def close(self, session: str, note: str) -> None:
@@ -135,7 +166,13 @@ class Queue:
                 "UPDATE handovers SET closed = ?, note = ? WHERE session = ? AND closed IS NULL", values
             )
             rows = self.state.rows("SELECT memory FROM sessions WHERE id = ?", session)
-            memory = json.loads(rows[0]["memory"]) | {"flow": None, "choices": [], "unsure": 0, "returned": True}
+            memory = json.loads(rows[0]["memory"]) | {
+                "flow": None,
+                "paused": None,
+                "choices": [],
+                "unsure": 0,
+                "returned": True,
+            }
             written = json.dumps(memory, ensure_ascii=False)
             self.state.connection.execute("UPDATE sessions SET memory = ? WHERE id = ?", (written, session))
 

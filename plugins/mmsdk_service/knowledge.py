@@ -27,6 +27,12 @@ _LINK = re.compile(
     r"(?<![\w@.-])((?:[\w-]+\.)+(?:com|net|org|io|cn|co|ru|info|biz|xyz|top|dev|app|example|test))/(?=\S)",
     re.IGNORECASE,
 )
+_ROW = re.compile(
+    r"(?:question|q|title|问题|问|標題|标题|問題|問)[:：] .+?; "
+    r"(?:answer|a|reply|response|答案|答|回答|答复|回复)[:：] (?P<reply>\S.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A row of a table of questions and answers, as the loaders write it."""
 _QUESTION_WORDS = re.compile(
     r"多(?:长时间|久|少(?:天|钱|元|个)?|大|高|远|重|长)|什么时[候间]|何时|几[点天个次年月]?|哪[些里儿个种家天位]?|怎么[样办]?|怎样|如何"
     r"|为什么|为何|什么样?|[是能可]否|能不能|可不可以|有没有|是不是|谁|请问|[的了吗呢么啊吧是在有和与及您你我们会要]"
@@ -181,6 +187,16 @@ def refused(sentence: str, links: frozenset[str]) -> bool:
         if not any(host == allowed or host.endswith(f".{allowed}") for allowed in links):
             return True
     return False
+
+
+def reply_in(quoted: str) -> str:
+    """Give the answer in a quoted row of questions and answers, anything else as it is.
+
+    >>> reply_in("question: Can I pay later?; answer: Yes, within 30 days.")
+    'Yes, within 30 days.'
+    """
+    match = _ROW.match(quoted)
+    return match["reply"] if match else quoted
 
 
 def is_title_of(headings: str, lead: str, text: str, *, question: str) -> bool:

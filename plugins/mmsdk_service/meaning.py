@@ -18,10 +18,17 @@ NEAR, NEAR_CJK = 0.35, 0.12
 """Least cosine to an example, of vectors and of Chinese characters: what is further is out of scope, however few
 examples there are to calibrate on."""
 _ASKS = re.compile(
-    r"[?？]\s*$|^(?:how|what|when|where|which|who|why|can|could|do|does|is|are|may|will)\b|吗|呢|怎么|如何|什么|多少|几",
+    r"[?？]\s*$|^(?:how|what|when|where|which|who|why|can|could|do|does|is|are|may|will)\b|吗|呢|怎么|如何|什么|多少|几"
+    r"|\b(?:tell me|let me know|like to know|want to know) (?:how|what|when|where|which|who|why|if|whether)\b",
     re.IGNORECASE,
 )
 _LEANS = re.compile(r"^\W*(?:and|what about|how about|or)\b|^(?:那|那么|还有)|呢[？?]?\s*$", re.IGNORECASE)
+_ELLIPSIS = re.compile(
+    r"^\W*(?:and|or|but|so|then|what about|how about)\s+(?P<rest>[^?？]+)[?？]?\s*$",
+    re.IGNORECASE,
+)
+_ELLIPSIS_CJK = re.compile(r"^(?:那么?|还有|如果是)?(?P<rest>[^，。？?]{1,12}?)呢[？?]?\s*$")
+_FITS = re.compile(r"^(?:for|with|without|on|in|to|at|by|from|after|before|during|if|when|as)\b", re.IGNORECASE)
 _POINTS = re.compile(
     r"\b(?:it|its|they|them|their|this|that|these|those|one|ones|there|he|she)\b|[它他她]|[这那](?!里)", re.IGNORECASE
 )
@@ -70,6 +77,11 @@ class Meaning:
         """
         asks = is_cjk(self.text) and _ASKS.search(self.text)
         return bool(self.intent) and self.outside <= FAMILIAR and not asks
+
+    @property
+    def torn(self) -> bool:
+        """Whether it is a wish that is as like one intent as another: the customer is asked first."""
+        return self.verdict == "close" and self.outside <= FAMILIAR and not self.asks
 
     @property
     def asks(self) -> bool:
@@ -130,6 +142,26 @@ def meanings(text: str, classifier: IntentClassifier | None, *, dial: float) -> 
     standing = [part for part in parts if part.stands]
     apart = {part.intent if part.outside <= FAMILIAR else part.text: part for part in reversed(standing)}
     return list(apart.values())[::-1] if len(apart) > 1 else [replace(whole, question=question)]
+
+
+def followed_up(text: str, earlier: Sequence[str]) -> str:
+    """Put what an elliptical question asks about behind the last whole question before it; empty when it is none.
+
+    >>> followed_up("and for business accounts?", ["How much is a check-up?"])
+    'How much is a check-up for business accounts?'
+    >>> followed_up("那企业客户呢？", ["检查多少钱？"]), followed_up("And can I pay later?", ["How much is it?"])
+    ('企业客户检查多少钱？', '')
+    """
+    match = (_ELLIPSIS_CJK if is_cjk(text) else _ELLIPSIS).match(text)
+    if match is None or _ASKS.search(match["rest"]) or len(match["rest"].split()) > 6:
+        return ""
+    whole = [one for one in earlier if _ASKS.search(one) and not _LEANS.search(one)]
+    if not whole or is_cjk(whole[-1]) != is_cjk(text):
+        return ""
+    rest, asked = match["rest"].strip(), re.split(r"(?<=[?？])", whole[-1])[0].rstrip(" ?？.")
+    if is_cjk(text):
+        return f"{rest}{asked}？"
+    return f"{asked} {rest if _FITS.match(rest) else f'for {rest}'}?"
 
 
 def question_in(text: str) -> str:

@@ -22,7 +22,7 @@ class Options:
     for a person always does). After ``patience`` messages in a row without an answer people take over. With an ``llm``
     answers are phrased by it and checked; without, documents are quoted. ``where`` limits the documents, ``tools`` are
     what flows may run. Sessions that
-    were silent for ``days`` are deleted by ``expire``; documents older than ``stale_days`` are marked.
+    were silent for ``days`` are deleted; documents older than ``stale_days`` are marked.
     """
 
     dial: float = 0.5

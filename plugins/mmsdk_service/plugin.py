@@ -140,6 +140,7 @@ class Service(Plugin):
             "analytics": self._analytics,
             "export": self._export,
             "erase": self._erase,
+            "expire": self._expire,
         }
 
     def _chat(
@@ -255,6 +256,16 @@ class Service(Plugin):
         """Delete everything that is kept of a customer."""
         with State(state or self.config.state, create=False) as opened:
             return {"sessions": opened.erase(customer)}
+
+    def _expire(
+        self,
+        *,
+        days: Annotated[float | None, typer.Option(min=0, help="Silent for longer; else the setting's.")] = None,
+        state: Folder = None,
+    ) -> dict[str, int]:
+        """Delete sessions that were silent for long; replies do it too, at most once an hour."""
+        with State(state or self.config.state, create=False) as opened:
+            return {"sessions": opened.expire(self.config.days if days is None else days)}
 
     def _built(
         self,

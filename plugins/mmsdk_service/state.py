@@ -52,8 +52,8 @@ Row = dict[str, Any]
 class Memory:
     """Hold what a session carries from one message to the next.
 
-    ``flow`` is where a flow stands (``flows.Standing`` as JSON), ``choices`` the intents of a clarifying question,
-    ``unsure`` how many times in a row the agent had no answer.
+    ``flow`` is where a flow stands (``flows.Standing`` as JSON), ``paused`` one that goes on after it, ``choices`` the
+    intents of a clarifying question, ``unsure`` how many times in a row the agent had no answer.
     """
 
     language: str = ""
@@ -64,6 +64,11 @@ class Memory:
     intent: str = ""
     unsure: int = 0
     returned: bool = False
+    paused: dict[str, Any] | None = None
+
+    def rest(self) -> None:
+        """Forget what was waited for."""
+        self.flow, self.paused, self.choices, self.unsure = None, None, [], 0
 
 
 class State(Closing):

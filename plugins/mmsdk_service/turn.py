@@ -2,15 +2,16 @@
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
-from mmsdk import Message
+from mmsdk import Message, lexicon
 from mmsdk.types import Query
-from mmsdk_service.flows import Move, Standing
-from mmsdk_service.knowledge import Found, is_answerable
-from mmsdk_service.meaning import Meaning, meanings
+from mmsdk_service.flows import CORRECTION, Flow, Move, Standing, refusal
+from mmsdk_service.handover import packed
+from mmsdk_service.knowledge import Found, is_answerable, reply_in
+from mmsdk_service.meaning import Meaning, followed_up, meanings
 from mmsdk_service.parts import Parts
 from mmsdk_service.reply import Origin, Piece, Reply, Status, joined
 from mmsdk_service.senses import Perceived, product_name
@@ -78,16 +79,18 @@ class Turn:
             self._system("seen", product=product_name(said.product))
         for line in (said.read, said.text):
             self._remember(line)
+        if self.memory.flow is not None and self.memory.flow["flow"] not in self.agent.engine.flows:
+            self.memory.flow = self.memory.paused = None  # the company has taken it out of its playbook
         if self.memory.flow is not None and self._flows_on(" ".join(filter(None, (said.text, said.read)))):
             return
         if self.memory.choices and self._chosen(said.text):
             return
-        if not self._small_talk(said.text):
-            self._understand(said)
+        if not self._small_talk(self.said.text):
+            self._understand(self.said)
         if self.memory.flow is not None and self.status != "handover":
             asked = self.agent.engine.question(Standing(**self.memory.flow), self.language)
-            if all(piece.text != asked for piece in self.pieces):
-                self._say(asked, "flow")
+            self.pieces = [piece for piece in self.pieces if piece.text != asked]  # it is asked last
+            self._say(asked, "flow")
 
     # Who answers.
 
@@ -99,7 +102,7 @@ class Turn:
             return True
         if says("stop", text):
             self.agent.queue.close(self.session, "called off by the customer")
-            self.memory.flow, self.memory.choices, self.memory.unsure = None, [], 0
+            self.memory.rest()
             self.number, self.reason, self.status = None, "", "small_talk"
             self._system("cancelled")
             return True
@@ -111,9 +114,7 @@ class Turn:
         found = triggered(text)
         if found == "request" or found in self.agent.options.triggers:
             return found
-        if self.vip:
-            return "vip"
-        return "language" if self.language == "other" else ""
+        return "vip" if self.vip else "language" if self.language == "other" else ""
 
     def _hand_over(self, reason: str) -> None:
         self.status, self.reason = "handover", reason
@@ -121,30 +122,18 @@ class Turn:
             self._system("emergency")
         self._system("handover")
         self.number = self.agent.queue.add(self.session, reason, self._packet(reason))
-        self.memory.flow, self.memory.choices, self.memory.unsure = None, [], 0
+        self.memory.rest()
 
     def _packet(self, reason: str) -> dict[str, Any]:
-        """Give people everything they need: transcript, summary, intent, slots, what was tried, mood, language."""
-        turns = self.agent.state.turns(self.session, last=50)
-        transcript = [{"role": one["role"], "text": one["text"], "at": one["at"]} for one in turns]
-        transcript.append({"role": "customer", "text": self.masked, "at": time.time()})
-        asked = [str(one["text"]) for one in transcript if one["role"] == "customer" and one["text"]]
-        tried = [one["text"] for one in turns if one["role"] == "agent"]
-        if self.action is not None:
-            tried.append(f"{self.action.get('tool') or self.action.get('flow')}: {self.action.get('error', 'asked')}")
-        angry = reason == "anger" or any(triggered(text) == "anger" for text in asked)
-        return {
+        about = {
             "reason": reason,
             "customer": self.customer,
             "vip": self.vip,
             "language": self.language,
             "intent": next((m.intent for m in self.found if m.intent), "") or self.memory.intent,
             "slots": dict(self.memory.slots),
-            "summary": _summary(asked, reason),
-            "tried": tried[-10:],
-            "sentiment": "negative" if angry else "neutral",
-            "transcript": transcript,
         }
+        return packed(self.agent.state.turns(self.session, last=50), self.masked, action=self.action, about=about)
 
     # Flows and choices.
 
@@ -159,17 +148,48 @@ class Turn:
     def _flows_on(self, text: str) -> bool:
         """Take the flow further; give False when the message was about something else."""
         standing = Standing(**(self.memory.flow or {}))
+        if self._elsewhere(standing, text):
+            return False
         move = self.agent.engine.go_on(standing, text, language=self.language, customer=self.customer)
         if move.understood:
             self._moved(move)
+        elif move.standing is None:
+            self.memory.flow = self.memory.paused = None
+            self._say(move.text, "system")
+            self.said = replace(self.said, text=refusal(self.said.text))
         return move.understood
+
+    def _elsewhere(self, standing: Standing, text: str) -> bool:
+        """Tell whether a message asks for another procedure, though it may hold a value that this one waits for."""
+        if len(text) < 12 or CORRECTION.search(text):
+            return False
+        found = meanings(text, self.agent.classifier, dial=self.agent.options.dial)
+        others = [self.agent.engine.starting(one.intent) for one in found if one.familiar]
+        return any(flow is not None and flow.name != standing.flow for flow in others)
+
+    def _pause(self, flow: Flow) -> None:
+        """Keep the flow that is open for after one that only tells; one with effects takes its place."""
+        before, engine = self.memory.flow, self.agent.engine
+        is_other = before is not None and before["flow"] != flow.name
+        self.memory.paused = before if is_other and not engine.toolbox.tool(flow.tool).effects else None
+
+    def _resume(self) -> None:
+        """Go on with the flow that was open before, with what is known by now."""
+        paused, self.memory.paused = self.memory.paused, None
+        if paused is not None and paused["flow"] in self.agent.engine.flows:
+            self._begin(self.agent.engine.flows[paused["flow"]], "", known=self.memory.slots | paused["slots"])
+
+    def _begin(self, flow: Flow, text: str, *, known: Mapping[str, str]) -> None:
+        begin = self.agent.engine.begin
+        self._moved(begin(flow, text, language=self.language, customer=self.customer, known=known))
 
     def _moved(self, move: Move) -> None:
         self.status = "flow"
         self.memory.flow = None if move.standing is None else asdict(move.standing)
         if move.standing is not None:
             self.memory.slots |= move.standing.slots
-            self.action = {"flow": move.standing.flow, "step": move.standing.step, "waits_for": move.standing.asked}
+            if self.action is None or "tool" not in self.action:
+                self.action = {"flow": move.standing.flow, "step": move.standing.step, "waits_for": move.standing.asked}
         self.action = move.action or self.action
         if move.failed:
             if move.action is not None:
@@ -179,6 +199,10 @@ class Turn:
             cancelled = move.standing is None and move.action is None
             self._say(move.text, "system" if cancelled else "flow")
             self.memory.unsure = 0
+            if cancelled:
+                self.memory.paused = None
+            elif move.standing is None:
+                self._resume()
 
     def _chosen(self, text: str) -> bool:
         """Take the answer to a clarifying question; False when it is none."""
@@ -234,8 +258,12 @@ class Turn:
         """Answer one part: documents come first for what is not clearly like the examples; False without an answer."""
         if meaning.familiar and self._by_intent(meaning, text):
             return True
+        if meaning.torn and all(self._has_reply(name) for name, _ in meaning.intents[:2]):
+            self._clarify(meaning, text)
+            return True
         question = meaning.question or meaning
-        for asked in dict.fromkeys([text, *([question.text] if meaning.question else ())]):
+        followed = followed_up(text, [str(one.content) for one in self._history() if one.role == "user"])
+        for asked in dict.fromkeys(filter(None, [followed, text, question.text if meaning.question else ""])):
             found = self._look_up(asked)
             if found is not None and found.known:
                 self._quote(found, meaning)
@@ -252,9 +280,8 @@ class Turn:
         flow = self.agent.engine.starting(meaning.intent)
         approved = self.agent.playbook.approved.get(meaning.intent, {})
         if flow is not None:
-            context = " ".join(filter(None, (text, self.said.read)))
-            about: dict[str, Any] = {"language": self.language, "customer": self.customer}
-            self._moved(self.agent.engine.begin(flow, context, known=self.memory.slots, **about))
+            self._pause(flow)
+            self._begin(flow, f"{text} {self.said.read}", known=self.memory.slots)
         elif approved:
             self._say(approved.get(self.language) or approved.get("en") or next(iter(approved.values())), "approved")
         self._sure(meaning)
@@ -282,7 +309,7 @@ class Turn:
     def _quote(self, found: Found, meaning: Meaning) -> None:
         for citation in found.answer.citations:
             said = found.answer.text[citation.start : citation.stop]
-            self._say(said, "source" if said == citation.quote else "rephrased", citation=citation)
+            self._say(reply_in(said), "source" if said == citation.quote else "rephrased", citation=citation)
         if found.stale:
             self._system("stale", date=found.stale)
         self.confidence = min(self.confidence, found.confidence)
@@ -303,7 +330,14 @@ class Turn:
         if knowledge is None or not is_answerable(question):
             return None
         asked: Query = [question, *self.said.images] if self.said.images and question else question
-        return knowledge.answer(asked, language=self.language, history=self._history())
+        found = knowledge.answer(asked, language=self.language, history=self._history())
+        own = set(lexicon.content(question))
+        leant = found.known and found.answer.trace.get("question") != question and own
+        if leant and not own.intersection(lexicon.content(found.answer.text)):  # it says something of the topic alone
+            alone = knowledge.answer(asked, language=self.language)
+            if alone.known and own.intersection(lexicon.content(alone.answer.text)):
+                return alone
+        return found
 
     def _history(self) -> Sequence[Message]:
         turns = self.agent.state.turns(self.session, last=8)
@@ -364,10 +398,3 @@ class Turn:
         if reply.reply:
             turns.append(("agent", masked(reply.reply), {"status": reply.status, "action": reply.action}))
         self.agent.state.note(self.session, turns, replace(self.memory))
-
-
-def _summary(asked: Sequence[str], reason: str) -> str:
-    """Say in the customer's own masked words what it is about: the first and the last thing they said."""
-    first, last = (asked[0], asked[-1]) if asked else ("", "")
-    told = f"{first[:200]} … {last[:200]}" if first != last else first[:300]
-    return f"[{reason}] {told}"

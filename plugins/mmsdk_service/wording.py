@@ -77,9 +77,13 @@ def says(kind: Literal["hello", "thanks", "bye", "yes", "no", "stop"], text: str
 _ASKS = "how|what|when|where|why|which|who|can|could|do|does|is|are"
 _JOINT = re.compile(
     rf"(?<=[?？。；;])\s*|[,，]?\s+(?:and (?:also|then)|also|plus)\s+|,\s+and\s+(?=(?:{_ASKS}|i)\b)"
-    r"|\s+and\s+(?=(?:how|what|when|where|why|can i|could you|do you|does|is|are)\b)|[，,]?(?:另外|还有|同时|顺便)",
+    r"|\s+and\s+(?=(?:how|what|when|where|why|can i|could you|do you|does|is|are|(?:please )?tell me|let me know"
+    r"|i (?:want|need|would|also))\b)|[，,]?(?:另外|还有|同时|顺便)",
     re.IGNORECASE,
 )
+
+
+_LEAD = re.compile(r"^(?:and(?: also| then)?|also|plus|then)\s+(?=\w+ \w+ \w)", re.IGNORECASE)
 
 
 def segments(text: str) -> list[str]:
@@ -87,6 +91,8 @@ def segments(text: str) -> list[str]:
     pieces = [piece for start, stop in sentences(text) for piece in _JOINT.split(text[start:stop])]
     found: list[str] = []
     for piece in (piece.strip(" ,，") for piece in pieces if piece):
+        if found:
+            piece = _LEAD.sub("", piece)
         size = len(_HAN.findall(piece)) + 2 * len(_LATIN.findall(piece))
         if found and size < 5:
             found[-1] += " " + piece

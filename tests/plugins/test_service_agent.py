@@ -15,6 +15,7 @@ from mmsdk import Collection, Runtime
 from mmsdk.errors import InputError
 from mmsdk.webhook import SIGNATURE, verified
 from mmsdk_service import Desk, Flow, IntentClassifier, Options, Playbook, Reply, ServiceAgent, Slot, Tool, Webhook
+from mmsdk_service.agent import TIDY
 from mmsdk_service.handover import Queue
 from mmsdk_service.knowledge import refused
 from mmsdk_service.senses import critical
@@ -308,6 +309,16 @@ def test_silent_sessions_expire(agent: ServiceAgent) -> None:
     assert agent.state.expire(-1) == 1
 
 
+def test_replies_delete_what_was_silent_for_long(agent: ServiceAgent) -> None:
+    old = talk(agent, "hello", customer="ann")[0].session
+    with agent.state.writing():
+        agent.state.connection.execute("UPDATE sessions SET seen = seen - 91 * 86400")
+    agent._tidied -= 2 * TIDY
+    talk(agent, "hello", customer="bob")
+    assert agent.export("ann")["sessions"] == []
+    assert agent.reply("hello", session=old).session == old  # it begins anew, and belongs to nobody
+
+
 def test_strange_messages_are_met_with_words(agent: ServiceAgent) -> None:
     for message in ("", "   ", "?!", "🙂" * 30, "\x00", "a" * 5000, "1234"):
         assert agent.reply(message).reply
@@ -365,3 +376,160 @@ def test_words() -> None:
     assert refused("Go to www.evil-shop.com now", frozenset({"shop.com"}))
     assert not refused("See https://www.shop.com/returns", frozenset({"shop.com"}))
     assert not refused("Write to returns@shop.com within 30 days.", frozenset())
+
+
+# A dentist's practice, that has nothing to do with the examples: intents in CSV, a price list, a table of questions.
+
+PRACTICE = """# Harrow Lane Dental
+
+## Check-ups
+A check-up costs £48 and takes 20 minutes. Children under 12 pay nothing for a check-up.
+
+## Business accounts
+For business accounts, check-ups cost £40 per employee and are booked by the company's coordinator.
+
+## Whitening
+Whitening costs £320 and needs two visits. We do not whiten teeth during pregnancy.
+
+## Parking
+There are six parking spaces behind the building. Parking is free for 90 minutes.
+"""
+ROWS = """question,answer
+Can I pay in instalments?,Treatments above £300 can be paid in up to six instalments without interest.
+How long does an implant take?,An implant takes four to six months from the first visit to the crown.
+"""
+WISHES = {
+    "book": (
+        "I'd like to book an appointment",
+        "make me an appointment please",
+        "I need a check-up",
+        "我想预约",
+        "帮我约个牙医",
+    ),
+    "move": (
+        "can I move my appointment to another day",
+        "change my appointment",
+        "put my appointment a week later",
+        "改约时间",
+    ),
+    "cancel": (
+        "cancel my appointment",
+        "please delete my booking",
+        "I don't need the appointment",
+        "取消我的预约",
+        "我不去看牙了",
+    ),
+    "when": (
+        "when is my appointment",
+        "what time do I have to come",
+        "which day was my appointment again",
+        "我约的是哪天",
+    ),
+}
+BOOKING = Slot("booking", r"A-\d{4}", {"en": "Which booking number?", "zh": "预约号是多少？"})
+DAY = Slot("day", r"\d{1,2} (?:April|May|June)|\d{1,2}月\d{1,2}日", {"en": "To which day?", "zh": "改到哪天？"})
+
+
+class Visit(BaseModel):
+    booking: str
+    day: str = ""
+
+
+def practise(given: Visit) -> dict[str, Any]:
+    RAN.append(f"{given.booking} {given.day}".strip())
+    return {"when": "3 May"}
+
+
+@pytest.fixture(scope="module")
+def practice(bundled: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
+    folder = tmp_path_factory.mktemp("practice")
+    (folder / "prices.md").write_text(PRACTICE, "utf-8")
+    (folder / "faq.csv").write_text(ROWS, "utf-8")
+    with Collection.open(folder / "collection", create=True, settings=bundled.settings) as collection:
+        collection.add([folder / "prices.md", folder / "faq.csv"])
+        yield collection
+
+
+@pytest.fixture
+def dentist(practice: Collection, bundled: Runtime, tmp_path: Path) -> Iterator[ServiceAgent]:
+    RAN.clear()
+    flows = (
+        Flow("when", ("when",), (BOOKING,), "when", {"en": "It is on {when}.", "zh": "是{when}。"}),
+        Flow(
+            "cancel",
+            ("cancel",),
+            (BOOKING,),
+            "cancel",
+            {"en": "Cancelled."},
+            {"en": "Cancel {booking}?", "zh": "取消{booking}？"},
+        ),
+        Flow("move", ("move",), (BOOKING, DAY), "move", {"en": "Moved to {day}."}, {"en": "Move {booking} to {day}?"}),
+    )
+    titles = {"book": {"en": "booking", "zh": "预约"}, "cancel": {"en": "cancelling", "zh": "取消预约"}}
+    playbook = Playbook({"book": {"en": "Please book online.", "zh": "请在线预约。"}}, titles, flows=flows)
+    tools = [Tool(name, practise, Visit, effects=name != "when") for name in ("when", "cancel", "move")]
+    pairs = [(text, name) for name, texts in WISHES.items() for text in texts]
+    model = IntentClassifier(bundled.encoder("text:all-MiniLM-L6-v2")).fit(*map(list, zip(*pairs, strict=True)))
+    options = Options(tools=tuple(tools))
+    with ServiceAgent(
+        practice, model, playbook=playbook, state=tmp_path / "s", options=options, runtime=bundled
+    ) as made:
+        yield made
+
+
+def test_a_follow_up_is_put_behind_its_question(dentist: ServiceAgent) -> None:
+    _, business, children = talk(
+        dentist, "How much is a check-up?", "and for business accounts?", "what about children?"
+    )
+    assert "£40 per employee" in business.reply
+    assert "Children under 12" in children.reply
+    _, alone = talk(dentist, "You don't whiten teeth in pregnancy, do you?", "It's free for children, isn't it?")
+    assert alone.reply == "Children under 12 pay nothing for a check-up."
+
+
+def test_a_row_of_questions_and_answers_is_answered_by_its_answer(dentist: ServiceAgent) -> None:
+    both = talk(dentist, "How much is a check-up? And can I pay in instalments?")[0]
+    assert both.reply.endswith("Treatments above £300 can be paid in up to six instalments without interest.")
+    assert "question:" not in both.reply
+    done = talk(dentist, "cancel my appointment A-1234 and tell me how long an implant takes")[0]
+    assert done.reply.endswith("Cancel A-1234?")
+    assert "four to six months" in done.reply
+
+
+def test_a_wish_that_is_like_two_intents_is_asked_about(dentist: ServiceAgent) -> None:
+    asked, chosen, waiting, other, done = talk(
+        dentist, "我想取消预约", "取消预约", "A-1234", "不对，是A-1235", "是的，没错"
+    )
+    assert asked.status == "clarify"
+    assert "取消预约" in asked.reply
+    assert chosen.reply == "预约号是多少？"
+    assert (waiting.reply, other.reply) == ("取消A-1234？", "取消A-1235？")
+    assert done.action is not None
+    assert RAN == ["A-1235"]
+
+
+def test_a_flow_that_only_tells_is_answered_in_between(dentist: ServiceAgent) -> None:
+    _, told, day, done = talk(
+        dentist, "change my appointment", "When is my appointment A-1234?", "3 may", "yes, that's correct, go ahead"
+    )
+    assert told.reply == "It is on 3 May. To which day?"
+    assert told.action is not None
+    assert told.action["tool"] == "when"
+    assert day.reply == "Move A-1234 to 3 may?"
+    assert done.reply == "Moved to 3 may."
+
+
+def test_a_no_with_something_else_behind_it_stops_the_flow_and_is_heard(dentist: ServiceAgent) -> None:
+    _, other = talk(dentist, "cancel my appointment A-1234", "No, is parking free?")
+    assert other.reply.endswith("Parking is free for 90 minutes.")
+    _, moved, *_ = talk(dentist, "cancel my appointment A-1234", "no, change my appointment", "never mind")
+    assert moved.reply == "All right, I have stopped that. To which day?"
+    _, stopped = talk(dentist, "cancel my appointment A-1234", "no")
+    assert stopped.action is None
+    assert RAN == []
+
+
+def test_a_flow_that_the_company_took_away_is_forgotten(dentist: ServiceAgent) -> None:
+    first = dentist.reply("change my appointment")
+    del dentist.engine.flows["move"]
+    assert "free" in dentist.reply("Is parking free?", session=first.session).reply
