@@ -22,6 +22,9 @@ from mmsdk.types import Content, Query
 
 LIKE = 0.5
 """The least score at which a picture is said to show a product."""
+SAME, AHEAD = 0.85, 0.17
+"""The score of a product's own picture, and how far a lower one is ahead of the next product's: with less the agent is
+unsure rather than wrong."""
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _CRITICAL = re.compile(
     rf"(?:[€$£¥]\s?\d[\d.,]*\d|[€$£¥]\s?\d|\d[\d.,]*\s?(?:euros?|dollars?|pounds?|yuan|eur|usd|元|块|欧元|美元|%)(?![a-z])"
@@ -80,8 +83,16 @@ class Senses:
     def _product(self, images: Sequence[Image]) -> Hit | None:
         if not images or self.products is None:
             return None
-        hits = self.products.retrieve(list(images), 1)
-        return hits[0] if hits and hits[0].score >= self.least else None
+        return shown(self.products.retrieve(list(images), 8), self.least)
+
+
+def shown(hits: Sequence[Hit], least: float) -> Hit | None:
+    """Give the product that a picture shows, of hits with the best first; None when two are about as like."""
+    if not hits or hits[0].score < least:
+        return None
+    others = [hit.score for hit in hits if product_name(hit) != product_name(hits[0])]
+    is_sure = hits[0].score >= SAME or hits[0].score - max(others, default=0.0) >= AHEAD
+    return hits[0] if is_sure else None
 
 
 def critical(text: str) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ import pytest
 
 from mmsdk.errors import InputError, ModelLoadError
 from mmsdk.runtime import Runtime
-from mmsdk_service.senses import speaker
+from mmsdk.types import Chunk, Hit, Locator
+from mmsdk_service.senses import shown, speaker
 
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
@@ -27,3 +28,15 @@ def test_speech_that_cannot_be_made_is_said() -> None:
     if shutil.which("piper") is None:
         with pytest.raises(ModelLoadError, match="pip install piper-tts"):
             speaker("piper:voice.onnx").speak("hello")
+
+
+@pytest.mark.parametrize(
+    ("scores", "named"),
+    [((0.88, 0.86), True), ((0.7, 0.5), True), ((0.8, 0.7), False), ((0.4, 0.1), False), ((0.6,), True), ((), False)],
+)
+def test_a_picture_that_is_like_two_products_is_not_named(scores: tuple[float, ...], named: bool) -> None:
+    hits = [
+        Hit(Chunk(str(n), "d", "", "", "image", Locator("image"), source=f"shelf/product-{n}.jpg"), score)
+        for n, score in enumerate(scores)
+    ]
+    assert (shown(hits, 0.5) is not None) == named
