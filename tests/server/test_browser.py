@@ -270,6 +270,9 @@ def test_a_task_is_run_by_its_form(visit: Any) -> None:
 def test_what_is_hostile_is_shown_and_does_nothing(visit: Any, site: Running, tmp_path: Path) -> None:
     there = visit()
     page = there.open()
+    page.evaluate("alert('control')")
+    assert there.dialogs == ["control"]
+    there.dialogs.clear()
     name = "<img src=x onerror=alert(1)>.txt"
     (tmp_path / name).write_text(
         "The harbour master is called Vera. <script>alert(2)</script>\n![x](http://evil.example/x.png)"

@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
@@ -75,6 +76,15 @@ def test_no_address_leads_inside(target: Running, listener: Listener) -> None:
     assert listener.calls == 0
 
 
+def test_the_canary_is_called_where_that_is_allowed(tmp_path: Path, bundled: Runtime, listener: Listener) -> None:
+    fetch = bundled.settings.fetch.model_copy(update={"allow_private": True})
+    with running(tmp_path, bundled.settings.model_copy(update={"fetch": fetch})) as server, server.client() as client:
+        server.service.folder.create("shop")
+        report = client.post("/collections/shop/urls", json={"urls": [f"http://127.0.0.1:{listener.port}/x"]}).json()
+    assert report["failed"]  # the canary hangs up
+    assert listener.calls > 0
+
+
 def test_no_name_leads_out(target: Running) -> None:
     given = paths()
     assert len(given) >= 200
@@ -93,6 +103,11 @@ def test_no_name_leads_out(target: Running) -> None:
                         told = client.get(route.format(place)).text
                         assert CANARY not in told, name
                         assert "root:" not in told, name
+        assert CANARY not in client.get("/collections/shop/documents").text
+        client.post("/collections/shop/files", files=[("files", ("control.txt", f"See {CANARY}.".encode()))])
+        every = client.get("/collections/shop/documents?limit=100").json()["documents"]
+        control = next(one["id"] for one in every if one["source"] == "control.txt")
+        assert CANARY in client.get(f"/collections/shop/documents/{control}/original").text
         for outside in (target.service.folder.path.parent / "secret.txt", target.service.folder.own / "keys.sqlite"):
             assert client.get(f"/ui/gradio_api/file={outside}").status_code in (403, 404)
     outer = target.service.folder.path.parent
