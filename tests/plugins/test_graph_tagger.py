@@ -13,7 +13,7 @@ from mmsdk.cli import main
 from mmsdk.errors import InputError, WeightsError
 from mmsdk_graph.annotations import Entity, Relation, Sentence, read
 from mmsdk_graph.scores import score
-from mmsdk_graph.tagger import Labels, Tagger, decode
+from mmsdk_graph.tagger import Labels, Tagger, decode, surer
 from mmsdk_graph.training import Plan, train
 from mmsdk_graph.verdicts import TRAITS, Judge, learnt, traits
 
@@ -148,6 +148,19 @@ def test_a_judge_learns_that_rivals_and_doubtful_entities_speak_against_a_relati
     assert first.probability < 0.5 < second.probability
     assert Judge(("r",)).judged(entities, found)[0].probability == pytest.approx(0.7)
     assert traits((), ()).shape == (0, TRAITS)
+
+
+def test_an_unsure_entity_stays_where_a_relation_needs_it() -> None:
+    entities = (
+        Entity(0, 1, "Who", 0.4),
+        Entity(1, 2, "Who", 0.5),
+        Entity(2, 3, "Town", 0.6),
+        Entity(3, 4, "Town", 0.9),
+    )
+    found = surer(Sentence(("a", "b", "c", "d"), entities, (Relation("lives", 1, 2, 0.8),)), 0.7)
+    assert found.entities == entities[1:]
+    assert [(r.head, r.tail) for r in found.relations] == [(0, 1)]
+    assert surer(found, 0.0) == found
 
 
 def test_strict_and_partial_scores() -> None:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mmsdk.errors import InputError, PluginNotFoundError
-from mmsdk_recommend.interactions import Histories
+from mmsdk_recommend.interactions import Histories, Interactions
 from mmsdk_recommend.models import blending
 from mmsdk_recommend.models.cold import ColdMap
 from mmsdk_recommend.models.ease import EASE
@@ -220,6 +220,29 @@ def test_weights_for_both_questions_lose_nothing_on_what_is_missing() -> None:
     assert last[2] == 0
 
 
+def test_times_hold_out_the_last_and_random_ones_by_default() -> None:
+    rows, items = np.repeat(np.arange(30), 20), np.tile(np.arange(20), 30)
+    frame = pd.DataFrame({"user": rows, "item": items, "time": np.tile(np.arange(20), 30)})
+    timed = Interactions.from_frame(frame).histories
+    inner, held = blending.hold_out(timed, "auto", 0)
+    last, random = held.targets
+    assert set(last[1]) == {18, 19}
+    assert len(set(random[1])) > 10
+    assert not {*zip(*last, strict=True)} & {*zip(*random, strict=True)}
+    assert len(inner.items) == 600 - len(last[0]) - len(random[0])
+    untimed = Interactions.from_frame(frame.drop(columns="time")).histories
+    assert len(blending.hold_out(untimed, "auto", 0)[1].targets) == 1
+
+
+def test_with_two_questions_a_gain_in_the_second_counts() -> None:
+    def reached(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = [0.4, 0.6 + 0.1 * (weights[1] > 0)] if weights[0] else [0.1, 0.1]
+        return np.repeat(np.array(found)[:, None], 20, axis=1)
+
+    assert blending.search(reached, 2)[1] > 0
+    assert blending.search(lambda weights: reached(weights)[:1], 2)[1] == 0
+
+
 def test_a_gain_within_its_noise_changes_no_weight() -> None:
     noise = np.random.default_rng(0).normal(0, 0.2, 100)
     noise += 0.01 - noise.mean()  # half a standard error
@@ -235,8 +258,6 @@ def test_a_gain_within_its_noise_changes_no_weight() -> None:
 
 def test_histories_keep_order_and_count() -> None:
     frame = pd.DataFrame({"user": ["a", "b", "a"], "item": [1, 2, 3], "time": [5, 1, 2]})
-    from mmsdk_recommend.interactions import Interactions
-
     taken = Interactions.from_frame(frame)
     assert taken.items[taken.histories.row(0)].tolist() == [3, 1]
     assert taken.histories.faded(1.0).toarray()[0].tolist() == [1.0, 0.0, 0.5]
