@@ -254,16 +254,19 @@ def test_a_terminated_server_finishes_what_runs(tmp_path: Any, bundled: Runtime)
     script = "from mmsdk.cli import main; import sys; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", script, "serve", "--data", str(tmp_path), "--port", str(port), "--no-ui"]
     with subprocess.Popen(command, env=kept, stderr=subprocess.PIPE, text=True) as process:
-        server = Running(f"http://127.0.0.1:{port}", None, None)  # type: ignore[arg-type]
-        until(lambda: _is_ready(server), 120)
-        connection = _send(server, "/collections/shop/ask", ASK)
-        time.sleep(0.3)
-        process.send_signal(signal.SIGTERM)
-        with connection:
-            answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
-        assert b" 200 OK" in answer
-        assert b"six in the morning" in answer
-        _, told = process.communicate(timeout=60)
+        try:
+            server = Running(f"http://127.0.0.1:{port}", None, None)  # type: ignore[arg-type]
+            until(lambda: _is_ready(server), 120)
+            connection = _send(server, "/collections/shop/ask", ASK)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            with connection:
+                answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+            assert b" 200 OK" in answer
+            assert b"six in the morning" in answer
+            _, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 0
     lines = [json.loads(line) for line in told.splitlines()]
     assert "no key was ever made" in lines[0]["open_to"]
