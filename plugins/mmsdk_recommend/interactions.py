@@ -239,7 +239,12 @@ def _read_sql(address: str, query: str | None) -> pd.DataFrame:
         raise MissingDependencyError("sqlalchemy", "recommend") from error
     try:
         engine = sqlalchemy.create_engine(address)
-        with engine.connect() as connection:
+        file = engine.url.database if engine.dialect.name == "sqlite" else None
+        if file and not file.startswith((":", "file:")) and not Path(file).is_file():  # SQLite would make an empty one
+            raise FetchError(f"there is no database {file}")
+        with engine.connect().execution_options(postgresql_readonly=True) as connection:
+            if file:
+                connection.execute(sqlalchemy.text("PRAGMA query_only = ON"))
             return pd.read_sql_query(sqlalchemy.text(query), connection)
     except (sqlalchemy.exc.SQLAlchemyError, pd.errors.DatabaseError, ImportError) as error:
         shown = sqlalchemy.engine.make_url(address).render_as_string() if "@" in address else address

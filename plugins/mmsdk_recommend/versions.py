@@ -37,7 +37,7 @@ class Versions:
 
     def names(self) -> list[str]:
         """Give all versions, oldest first."""
-        return sorted(path.name for path in self.folder.glob("v[0-9]*") if path.is_dir())
+        return sorted((path.name for path in self.folder.glob("v[0-9]*") if path.is_dir()), key=_number)
 
     def current(self) -> str:
         """Name the version that is served. Raises ``CollectionNotFoundError``."""
@@ -51,7 +51,7 @@ class Versions:
         self.folder.mkdir(parents=True, exist_ok=True)
         with WriterLock(self.folder / "writer.lock"):
             there = self.names()
-            name = f"v{int(there[-1][1:]) + 1 if there else 1:04d}"
+            name = f"v{_number(there[-1]) + 1 if there else 1:04d}"
             recommender.save(self.folder / name)
             note = {"made": time.time(), **(about or {})}
             (self.folder / name / "about.json").write_text(json.dumps(note, ensure_ascii=False), "utf-8")
@@ -63,9 +63,11 @@ class Versions:
     def rollback(self, version: str | None = None) -> str:
         """Make an older version current, without a name the one before. Raises ``InputError`` when there is none."""
         with WriterLock(self.folder / "writer.lock"):
-            there = self.names()
-            older = [name for name in there if name < self.current()]
-            chosen = version or (older[-1] if older else "none before it")
+            there, current = self.names(), self.current()
+            older = [name for name in there if _number(name) < _number(current)]
+            if version is None and not older:
+                raise InputError(f"{current} is the oldest version; there are: {', '.join(there)}")
+            chosen = version or older[-1]
             if chosen not in there:
                 raise InputError(f"there is no version {chosen}; there are: {', '.join(there)}")
             self._point(chosen)
@@ -93,3 +95,7 @@ class Versions:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self.folder / _CURRENT)
+
+
+def _number(version: str) -> int:
+    return int(version[1:])

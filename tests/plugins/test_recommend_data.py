@@ -78,6 +78,12 @@ def test_interactions_come_from_files_and_databases(tmp_path: Path) -> None:
         read(address, query="SELECT * FROM sold")
     with pytest.raises(InputError, match="say what to read"):
         read(address)
+    with pytest.raises(FetchError, match="readonly database"):
+        read(address, query="DROP TABLE bought")
+    assert len(read(address, query="SELECT * FROM bought")) == 2
+    with pytest.raises(FetchError, match="there is no database"):
+        read(f"sqlite:///{tmp_path}/b.sqlite", query="SELECT * FROM bought")
+    assert not (tmp_path / "b.sqlite").exists()
     (tmp_path / "a.xls").write_bytes(b"")
     with pytest.raises(UnsupportedMediaError, match=r"not \.xls"):
         read(tmp_path / "a.xls")

@@ -220,11 +220,27 @@ def test_versions_are_published_rolled_back_and_pruned(hybrid: Recommender, tmp_
     assert versions.names() == ["v0002", "v0003"]
     assert versions.rollback() == "v0002"
     assert versions.current() == "v0002"
-    with pytest.raises(InputError, match="none before it"):
+    with pytest.raises(InputError, match="v0002 is the oldest"):
         versions.rollback()
     assert versions.rollback("v0003") == "v0003"
     assert json.loads((tmp_path / "state" / "v0003" / "about.json").read_text())["who"] == "ann"
     assert len(versions.load().recommend(["u1"], k=2)) == 2
+    (tmp_path / "state" / "v0003").rename(tmp_path / "state" / "v9999")
+    assert [versions.publish(hybrid), versions.publish(hybrid)] == ["v10000", "v10001"]
+    assert versions.names() == ["v10000", "v10001"]
+
+
+@pytest.mark.parametrize("model", names())
+@pytest.mark.parametrize(
+    ("users", "items"), [("a", "x"), ("aaaaa", "vwxyz"), ("abcde", "xxxxx"), ("aabb", "vwxy")], ids="".join
+)
+def test_the_smallest_logs_are_enough(model: str, users: str, items: str) -> None:
+    log = pd.DataFrame({"user": list(users), "item": list(items), "time": range(len(users))})
+    shop = pd.DataFrame({"item": list("vwxyz"), "title": ["red tent", "blue tent", "stove", "lamp", "book"]})
+    recommender = Recommender(model).fit(log, shop)
+    found = recommender.recommend(["a", "somebody new"], k=9)
+    assert set(found["item"][found["user"] == "a"]) == set("vwxyz") - set(log["item"][log["user"] == "a"])
+    assert np.isfinite(found["score"]).all()
 
 
 @pytest.mark.parametrize("model", ["item_knn", "hybrid", "ease", "popularity", "content"])

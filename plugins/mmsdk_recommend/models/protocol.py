@@ -112,7 +112,7 @@ def create(name: str, **params: Any) -> Model:
     points = {point.name: point for point in entry_points(group=GROUP)}
     if name not in points:
         near = get_close_matches(str(name), points, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise PluginNotFoundError(f"no model is called {name!r}{hint} There are: {', '.join(sorted(points))}")
     kind = points[name].load()
     try:

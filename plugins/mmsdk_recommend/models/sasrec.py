@@ -222,11 +222,11 @@ def _start(network: _Network, of: Histories) -> None:
     both = csr_matrix((np.ones(len(first)), (first, second)), shape=(of.width, of.width))
     both = (both + both.T).tocoo()
     size = min(network.items.weight.shape[1], of.width - 1)
-    if both.nnz and size > 0:
-        sums = np.maximum(np.asarray(both.sum(axis=1)).ravel(), 1)
-        gain = np.log(
-            np.maximum(both.data * sums.sum() / (sums[both.row] * sums[both.col] ** 0.75 * sums.sum() ** 0.25), 1)
-        )
+    sums = np.maximum(np.asarray(both.sum(axis=1)).ravel(), 1)
+    gain = np.log(
+        np.maximum(both.data * sums.sum() / (sums[both.row] * sums[both.col] ** 0.75 * sums.sum() ** 0.25), 1)
+    )
+    if size > 0 and gain.any():  # else nothing is taken together more often than by chance
         found = csr_matrix((gain, (both.row, both.col)), shape=both.shape)
         left, values, _ = svds(found, k=size, rng=0)
         vectors = left * np.sqrt(np.maximum(values, 0))
