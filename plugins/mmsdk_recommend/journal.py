@@ -34,6 +34,16 @@ _MIGRATIONS = (
       PRIMARY KEY (request, rank)) WITHOUT ROWID;
     CREATE INDEX shown_user ON shown (user);
     """,
+    """
+    PRAGMA secure_delete = ON;
+    ALTER TABLE events RENAME TO older;
+    CREATE TABLE events (
+      number INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL, item TEXT NOT NULL, time REAL NOT NULL,
+      kind TEXT NOT NULL, weight REAL NOT NULL);
+    INSERT INTO events SELECT * FROM older;
+    DROP TABLE older;
+    CREATE INDEX events_user ON events (user);
+    """,  # a number is never given twice, so "after" holds when events were erased
 )
 
 
@@ -77,10 +87,13 @@ class Journal(Closing):
         with self._lock, transaction(self.connection, write=True):
             self.connection.execute("INSERT INTO events (user, item, time, kind, weight) VALUES (?,?,?,?,?)", row)
 
-    def frame(self, weights: Mapping[str, float] | None = None) -> pd.DataFrame:
-        """Give all events as user, item, time, kind, weight; ``weights`` multiplies by kind, 0 leaves a kind out."""
+    def frame(self, weights: Mapping[str, float] | None = None, *, after: int = 0) -> pd.DataFrame:
+        """Give events after a number as user, item, time, kind, weight.
+
+        ``weights`` multiplies by kind, 0 leaves a kind out.
+        """
         rows: list[Any] = self.connection.execute(
-            "SELECT user, item, time, kind, weight FROM events ORDER BY number"
+            "SELECT user, item, time, kind, weight FROM events WHERE number > ? ORDER BY number", (after,)
         ).fetchall()
         frame = pd.DataFrame(
             [(json.loads(user), json.loads(item), *rest) for user, item, *rest in rows],
@@ -95,6 +108,11 @@ class Journal(Closing):
         """Give the number of events."""
         found: Any = self.connection.execute("SELECT count(*) FROM events").fetchall()[0][0]
         return int(found)
+
+    def last(self) -> int:
+        """Give the number of the event that was pushed last, erased or not; 0 when there was none."""
+        found: Any = self.connection.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'").fetchall()
+        return int(found[0][0] or 0)
 
     def show(self, found: pd.DataFrame, *, version: str = "", at: float | None = None) -> list[int]:
         """Keep lists as ``Recommender.recommend`` gave them, and give the number of each user's request, in order."""
@@ -131,15 +149,26 @@ class Journal(Closing):
             frame[name] = frame[name].map(json.loads)
         return frame
 
-    def monitor(self, items: int, *, since: float = 0.0) -> dict[str, dict[str, float]]:
-        """Give requests, showings, click-through and coverage of each version since a time; ``items`` there are."""
+    def monitor(
+        self, items: int, *, of: Mapping[str, int] | None = None, since: float = 0.0
+    ) -> dict[str, dict[str, float]]:
+        """Give requests, showings, click-through and coverage of each version since a time.
+
+        ``items`` are how many there are, in all versions but those that ``of`` names.
+        """
         rows: list[Any] = self.connection.execute(
             "SELECT version, count(DISTINCT request), count(*), avg(reward > 0), count(DISTINCT item) FROM shown "
             "WHERE time >= ? GROUP BY version ORDER BY version",
             (since,),
         ).fetchall()
+        there = of or {}
         return {
-            version: {"requests": requests, "showings": shown, "click_through": clicked, "coverage": distinct / items}
+            version: {
+                "requests": requests,
+                "showings": shown,
+                "click_through": clicked,
+                "coverage": distinct / there.get(version, max(items, distinct)),
+            }
             for version, requests, shown, clicked, distinct in rows
         }
 

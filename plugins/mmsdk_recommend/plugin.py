@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mmsdk_recommend.journal import Journal
     from mmsdk_recommend.recommender import Recommender
     from mmsdk_recommend.report import Measured
+    from mmsdk_recommend.versions import Versions
 
 
 class Recommend(Plugin):
@@ -139,9 +140,15 @@ class Recommend(Plugin):
     @task
     def monitor(self, request: StateRequest) -> MonitorResponse:
         """Show click-through and coverage of each version, over the lists that were kept."""
+        from mmsdk_recommend.versions import Versions
+
         recommender = self.recommender(request.state)
+        versions = Versions(request.state or self.config.state)
+        counts = {name: int(versions.about(name).get("items", 0)) for name in versions.names()}
         with self._journal(request.state) as journal:
-            found = journal.monitor(len(recommender.data.items))
+            found = journal.monitor(
+                len(recommender.data.items), of={name: count for name, count in counts.items() if count}
+            )
         return MonitorResponse(current=self._version(request.state), versions=found)
 
     def commands(self) -> Mapping[str, Callable[..., Any]]:
@@ -179,17 +186,42 @@ class Recommend(Plugin):
         from mmsdk_recommend.recommender import Recommender
         from mmsdk_recommend.versions import Versions
 
-        frame, catalogue = _read(request)
-        made = Recommender(request.model, encoders=self.runtime.encoders(), index=request.index)
-        fitted = made.fit(frame, catalogue)
-        about = {
-            "model": request.model,
-            "interactions": request.interactions,
-            "catalogue": str(request.catalogue or ""),
-        }
-        version = Versions(request.state or self.config.state, keep=self.config.keep).publish(fitted, about=about)
-        counts = {"users": len(fitted.data.users), "items": len(fitted.data.items), "interactions": len(frame)}
-        return {"version": version, "model": request.model, **counts}
+        versions, base = (
+            Versions(request.state or self.config.state, keep=self.config.keep),
+            Versions(request.interactions),
+        )
+        with self._journal(versions.folder) as journal:
+            last = journal.last()  # before anything is read: what is pushed from now on is for the next time
+        if base.names():
+            fitted = self._again(request, base)
+        else:
+            made = Recommender(request.model or "hybrid", encoders=self.runtime.encoders(), index=request.index)
+            fitted = made.fit(*_read(request))
+        about = {"interactions": request.interactions, "catalogue": str(request.catalogue or ""), "journal": last}
+        version = versions.publish(fitted, about={"model": fitted.name, **about})
+        data = fitted.data
+        counts = {"users": len(data.users), "items": len(data.items), "interactions": len(data.histories.items)}
+        return {"version": version, "model": fitted.name, **counts}
+
+    def _again(self, request: FitRequest, base: "Versions") -> "Recommender":
+        """Fit the current version of a folder again, with the events that were pushed since it was made."""
+        from mmsdk_recommend import catalogue
+        from mmsdk_recommend.changes import update
+        from mmsdk_recommend.names import alike
+        from mmsdk_recommend.recommender import Recommender
+
+        old = base.load()
+        old.encoders = self.runtime.encoders()
+        with self._journal(base.folder) as journal:
+            new = journal.frame(after=int(base.about(base.current()).get("journal", 0)))
+        if len(new):
+            users, items = alike(new["user"], old.data.users), alike(new["item"], old.data.items)
+            update(old, new.assign(user=users, item=items))
+        if request.model is None and request.catalogue is None:
+            return old.refit()
+        things = old.catalogue if request.catalogue is None else catalogue.read(request.catalogue)
+        made = Recommender(request.model or old.name, encoders=old.encoders, index=request.index)
+        return made.fit(old.data.frame(), things)
 
     def _erase(self, request: EraseRequest) -> dict[str, Any]:
         """Forget a user: from the journal, and by fitting again without them and deleting older versions."""

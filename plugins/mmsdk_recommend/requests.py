@@ -24,7 +24,15 @@ class Source(BaseModel, extra="forbid"):
 class FitRequest(Source, extra="forbid"):
     """What to fit, and where to keep it."""
 
-    model: str = Field("hybrid", description="hybrid, ease, item_knn, ials, sasrec, popularity or content")
+    interactions: str = Field(
+        description=".csv, .tsv or .parquet file, an SQLAlchemy address with --query, or the folder of a recommender: "
+        "its current version learns what was pushed since"
+    )
+    model: str | None = Field(
+        None,
+        description="hybrid (also without this option), ease, item_knn, ials, sasrec, popularity or content; "
+        "for a folder, without it, as before",
+    )
     index: str = Field(
         "exact", description="for ials, sasrec, content: auto or FAISS's name of an index for candidates"
     )

@@ -39,6 +39,12 @@ class Versions:
         """Give all versions, oldest first."""
         return sorted((path.name for path in self.folder.glob("v[0-9]*") if path.is_dir()), key=_number)
 
+    def about(self, name: str) -> dict[str, Any]:
+        """Give what is kept beside a version; nothing is known of one that is gone."""
+        file = self.folder / name / "about.json"
+        found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        return found
+
     def current(self) -> str:
         """Name the version that is served. Raises ``CollectionNotFoundError``."""
         file = self.folder / _CURRENT
@@ -53,7 +59,7 @@ class Versions:
             there = self.names()
             name = f"v{_number(there[-1]) + 1 if there else 1:04d}"
             recommender.save(self.folder / name)
-            note = {"made": time.time(), **(about or {})}
+            note = {"made": time.time(), "items": len(recommender.data.items), **(about or {})}
             (self.folder / name / "about.json").write_text(json.dumps(note, ensure_ascii=False), "utf-8")
             self._point(name)
             for old in [version for version in self.names() if version != name][: -self.keep + 1 or None]:
@@ -75,9 +81,9 @@ class Versions:
 
     def erase(self, user: Hashable) -> str:
         """Fit the current version again without a user, and delete all others: they held the user's interactions."""
-        recommender = self.load()
+        recommender, about = self.load(), self.about(self.current())
         erase(recommender, user)
-        name = self.publish(recommender.refit(), about={"refit": "a user was erased"})
+        name = self.publish(recommender.refit(), about={**about, "made": time.time(), "refit": "a user was erased"})
         with WriterLock(self.folder / "writer.lock"):
             for old in self.names():
                 if old != name:
