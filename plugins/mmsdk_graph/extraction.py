@@ -5,7 +5,8 @@ company" are resolved only where the sentence before leaves one choice. It knows
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -22,7 +23,7 @@ from mmsdk_graph.schema import Schema
 from mmsdk_graph.statements import Name, Reading, Statement
 from mmsdk_graph.values import amount, iso_date
 
-VERSION = "3"
+VERSION = "4"
 _SIZE = 2000
 _MANY = 8  # names of a sentence; above it, co-occurrence says nothing
 _IS_CJK = re.compile(f"[{CJK}]")
@@ -40,6 +41,8 @@ _COMPANY = frozenset(
     )
 )
 """Last words of names that are not people, whatever the parser takes them for."""
+_LEGAL = frozenset(re.findall(r"\S+", "ag corp gmbh inc incorporated limited llc llp ltd plc"))
+"""Last words of a name that make it a company's."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class Extractor:
         for extra in (self._tagged(texts), self.reader.read(texts) if self.reader else None):
             if extra is not None:
                 readings = [_both(one, other) for one, other in zip(readings, extra, strict=True)]
-        readings = _full_names(readings)
+        readings = _full_names(_one_type(readings))
         return [self._checked(reading) for reading in readings]
 
     def _parsed(self, texts: Sequence[str]) -> list[Reading]:
@@ -154,6 +157,10 @@ class Extractor:
                 continue
             if any(c.isalnum() for c in name) and name.casefold() not in _GENERIC:
                 found.append(Name(start, stop, value or name, kind, "spacy", 0.85, value))
+        company = self.schema.spacy.get("ORG")
+        for start, stop in _companies(doc) if company else ():
+            if not any(start < name.stop and name.start < stop for name in found):
+                found.append(Name(start, stop, text[start:stop], str(company), "suffix", 0.8))
         return sorted(found, key=lambda name: name.start)
 
     def _tagged(self, texts: Sequence[str]) -> list[Reading] | None:
@@ -210,6 +217,16 @@ def _label(ent: Any) -> str:
     return "ORG" if is_company else str(ent.label_)
 
 
+def _companies(doc: Any) -> Iterator[tuple[int, int]]:
+    """Give the (start, stop) of names that end in a legal form, which the parser misses at times."""
+    for last in doc:
+        first = last
+        while first.i and first.nbor(-1).pos_ == "PROPN" and first.nbor(-1).is_title:
+            first = first.nbor(-1)
+        if first is not last and last.lower_.rstrip(".") in _LEGAL and not last.is_lower:
+            yield first.idx, last.idx + len(last)
+
+
 def _trimmed(text: str, start: int, stop: int) -> tuple[int, int]:
     """Leave out an article before a name and a genitive behind it."""
     found = re.match(r"(?:the|a|an)\s+", text[start:stop], re.IGNORECASE)
@@ -229,6 +246,30 @@ def _both(one: Reading, other: Reading) -> Reading:
     return Reading(tuple(names), (*statements, *other.statements), (*one.unknown, *other.unknown))
 
 
+def _one_type(readings: Sequence[Reading]) -> list[Reading]:
+    """Let a name of several words have one type in a document: spaCy takes people for companies now and then.
+
+    The most frequent counts; as often one as the other, it is a person.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for reading in readings:
+        for name in reading.names:
+            if name.extractor == "spacy" and name.type in ("Person", "Organization") and " " in name.text:
+                counts.setdefault(name.text.casefold(), Counter())[name.type] += 1
+    types = {text: max(seen, key=lambda kind: (seen[kind], kind)) for text, seen in counts.items() if len(seen) > 1}
+
+    def one(name: Name) -> Name:
+        kind = types.get(name.text.casefold()) if name.extractor == "spacy" else None
+        return replace(name, type=kind) if kind and name.type in ("Person", "Organization") else name
+
+    return [_renamed(reading, one) for reading in readings] if types else list(readings)
+
+
+def _renamed(reading: Reading, of: Callable[[Name], Name]) -> Reading:
+    statements = [replace(s, head=of(s.head), tail=of(s.tail)) for s in reading.statements]
+    return Reading(tuple(of(name) for name in reading.names), tuple(statements), reading.unknown)
+
+
 def _full_names(readings: Sequence[Reading]) -> list[Reading]:
     """Let "Smith" stand for "Jane Smith" where a document names one such person only."""
     full: dict[str, set[str]] = {}
@@ -242,11 +283,4 @@ def _full_names(readings: Sequence[Reading]) -> list[Reading]:
         known = full.get(name.text.casefold(), set())
         return replace(name, text=next(iter(known))) if name.type == "Person" and len(known) == 1 else name
 
-    return [
-        Reading(
-            tuple(whole(name) for name in reading.names),
-            tuple(replace(s, head=whole(s.head), tail=whole(s.tail)) for s in reading.statements),
-            reading.unknown,
-        )
-        for reading in readings
-    ]
+    return [_renamed(reading, whole) for reading in readings]

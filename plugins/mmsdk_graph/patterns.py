@@ -230,6 +230,7 @@ def noun_arguments(noun: Any) -> Arguments:
         elif child.dep_ in ("acl", "amod") and child.lower_ in ("based", "headquartered"):
             _based(child, found)
     _predicated(noun, found)
+    _named(noun, found)
     _titled(noun, found)
     if noun.dep_ == "conj" and noun.head.pos_ in ("NOUN", "PROPN"):
         for thing in noun_arguments(noun.head).get("bearer", ()):
@@ -265,6 +266,14 @@ def _predicated(noun: Any, found: dict[str, list[Any]]) -> None:
     if noun.dep_ == "pobj" and verb.lower_ == "as" and verb.head.lemma_ in ("serve", "work", "act"):
         for thing in verb_arguments(verb.head).get("subject", ()):
             _add(found, "bearer", thing, joined=False)
+
+
+def _named(noun: Any, found: dict[str, list[Any]]) -> None:
+    """Read "Apple's chief executive is Tim Cook"."""
+    if noun.dep_ == "nsubj" and noun.head.lemma_ == "be":
+        for child in noun.head.children:
+            if child.dep_ == "attr" and child.ent_type_ and child.i > noun.i:
+                _add(found, "bearer", child)
 
 
 def _titled(noun: Any, found: dict[str, list[Any]]) -> None:

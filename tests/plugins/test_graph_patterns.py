@@ -35,6 +35,9 @@ def said(extractor: Extractor, *texts: str) -> set[tuple[str, str, str, str]]:
         ("Jane Smith, the chief executive of Acme Corp., resigned.", "Jane Smith", "leads", "Acme Corp."),
         ("Peter Jones, a spokesman for Nokia Corp., spoke.", "Peter Jones", "works_for", "Nokia Corp."),
         ("Apple CEO Tim Cook visited Berlin.", "Tim Cook", "leads", "Apple"),
+        ("Apple's chief executive is Tim Cook.", "Tim Cook", "leads", "Apple"),
+        ("The founder of Quantel Inc. was Mary Poole.", "Mary Poole", "founded", "Quantel Inc."),
+        ("Solmar Ltd is headquartered in Leeds.", "Solmar Ltd", "based_in", "Leeds"),  # spaCy finds no name there
         ("Microsoft is based in Redmond.", "Microsoft", "based_in", "Redmond"),
         ("Barack Obama married Michelle Robinson.", "Barack Obama", "married_to", "Michelle Robinson"),
     ],
@@ -141,3 +144,14 @@ def test_dates_have_one_form(text: str, value: str) -> None:
 )
 def test_amounts_have_one_form(text: str, value: str) -> None:
     assert amount(text) == value
+
+
+def test_a_name_has_one_type_in_a_document(extractor: Extractor) -> None:
+    texts = (
+        "Helvora AG, founded in 1987 by Petra Lindqvist, is based in Basel.",
+        "Petra Lindqvist was born in Uppsala.",
+    )
+    found = extractor.read(texts)
+    kinds = {name.type for reading in found for name in reading.names if name.text == "Petra Lindqvist"}
+    assert kinds == {"Person"}
+    assert ("Petra Lindqvist", "founded", "Helvora AG", "asserted") in said(extractor, *texts)
