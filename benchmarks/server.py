@@ -2,7 +2,7 @@
 
     python -m benchmarks.server batching     32 clients that embed one short text each, with and without batches:
                                              two words ("tent 12"), and a question of eight
-    python -m benchmarks.server overload     capacity, then ten times as much; --seconds 60
+    python -m benchmarks.server overload     capacity, then ten times as much; --seconds 60, --of search or ask
     python -m benchmarks.server fairness     a key with one request at a time beside one with a hundred; --seconds 15
 
 The server is a process of its own (``mmsdk serve``), the clients are another, both on this machine.
@@ -17,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,17 +166,18 @@ def _vector(data: bytes) -> Any:
     return np.frombuffer(base64.b64decode(json.loads(data)["data"][0]["embedding"]), "<f4")
 
 
-def overload(seconds: float, port: int = 8411) -> dict[str, Any]:
+def overload(seconds: float, port: int = 8411, *, of: str = "search") -> dict[str, Any]:
     """Measure capacity with as many clients as slots, latency at 0.8 of it, and then offer ten times as much."""
     with tempfile.TemporaryDirectory() as folder, served(Path(folder), port) as process:
         asyncio.run(_filled(port))
-        asyncio.run(_closed(port, 3.0, clients=4))
-        capacity = len(asyncio.run(_closed(port, min(seconds, 20), clients=4)).done) / min(seconds, 20)
-        calm = asyncio.run(_opened(port, min(seconds, 30), rate=0.8 * capacity))
+        asyncio.run(_closed(port, 3.0, clients=4, of=of))
+        capacity = len(asyncio.run(_closed(port, min(seconds, 20), clients=4, of=of)).done) / min(seconds, 20)
+        calm = asyncio.run(_opened(port, min(seconds, 30), rate=0.8 * capacity, of=of))
         before = _memory(process.pid)
-        storm = asyncio.run(_opened(port, seconds, rate=10 * capacity))
+        storm = asyncio.run(_opened(port, seconds, rate=10 * capacity, of=of))
         after = _memory(process.pid)
     return {
+        "of": of,
         "capacity_per_second": round(capacity, 1),
         "p99_at_0.8_ms": _p99(calm.done),
         "goodput_of_capacity": round(len(storm.done) / seconds / capacity, 3),
@@ -222,26 +224,27 @@ async def _filled(port: int, *, key: str = "") -> None:
         assert (await asked(connection, "POST", "/collections/load/texts", {"texts": texts}, key=key))[0] == 200
 
 
-async def _search(connection: Connection, seen: Seen, since: float, *, key: str = "") -> None:
-    body = {"text": random.choice(TEXTS), "k": 5}
-    status, _ = await asked(connection, "POST", "/collections/load/search", body, key=key)
+async def _one(connection: Connection, seen: Seen, since: float, *, of: str, key: str = "") -> None:
+    text = random.choice(TEXTS)
+    body = {"text": text, "k": 5} if of == "search" else {"question": text}
+    status, _ = await asked(connection, "POST", f"/collections/load/{of}", body, key=key)
     seen.note(status, time.monotonic() - since)
 
 
-async def _closed(port: int, seconds: float, *, clients: int, key: str = "") -> Seen:
+async def _closed(port: int, seconds: float, *, clients: int, key: str = "", of: str = "search") -> Seen:
     """Ask again as soon as the answer is there."""
     seen, stop = Seen(), time.monotonic() + seconds
 
     async def client() -> None:
         async with connected(port) as connection:
             while time.monotonic() < stop:
-                await _search(connection, seen, time.monotonic(), key=key)
+                await _one(connection, seen, time.monotonic(), of=of, key=key)
 
     await asyncio.gather(*(client() for _ in range(clients)))
     return seen
 
 
-async def _opened(port: int, seconds: float, *, rate: float) -> Seen:
+async def _opened(port: int, seconds: float, *, rate: float, of: str) -> Seen:
     """Ask at random moments, whatever comes back; connections are taken up again."""
     seen, free = Seen(), list[Connection]()
     tasks: set[asyncio.Task[None]] = set()
@@ -250,7 +253,7 @@ async def _opened(port: int, seconds: float, *, rate: float) -> Seen:
     async def one(since: float) -> None:
         connection = free.pop() if free else await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
         try:
-            await _search(connection, seen, since)
+            await _one(connection, seen, since, of=of)
         except (OSError, asyncio.IncompleteReadError):
             seen.note(0, 0)
             return
@@ -288,8 +291,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["batching", "overload", "fairness"])
     parser.add_argument("--seconds", type=float, default=None)
+    parser.add_argument("--of", default="search", choices=["search", "ask"], help="what overload asks for")
     given = parser.parse_args()
-    run = {"batching": (batching, 15), "overload": (overload, 60), "fairness": (fairness, 15)}
+    overloaded = partial(overload, of=given.of)
+    run: dict[str, tuple[Callable[[float], dict[str, Any]], float]] = {
+        "batching": (batching, 15),
+        "overload": (overloaded, 60),
+        "fairness": (fairness, 15),
+    }
     measure, usual = run[given.what]
     print(json.dumps(measure(given.seconds or usual), indent=2))
 
