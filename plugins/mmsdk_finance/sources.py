@@ -36,14 +36,23 @@ _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tiff"}
 _FEEDS = {".rss", ".atom", ".xml"}
 _FIELDS = ("id", "text", "source", "event", "arrival", "kind", "author", "url", "language", "about")
 
+_USUAL = {
+    "text": ("title", "headline", "content", "body", "summary", "description"),
+    "event": ("published", "published_at", "publishedat", "pubdate", "date", "time", "datetime", "timestamp"),
+    "source": ("publisher", "outlet"),
+    "id": ("guid", "uuid"),
+    "url": ("link",),
+}
+"""Other names of fields, in lower case, the first that there is counts."""
+
 
 @dataclass(frozen=True)
 class Reading:
     """Say how sources are read.
 
     ``columns`` maps fields of an item (text, event, id, source, ...) to columns or keys of the source; a field that
-    is not mapped is looked for under its own name. ``kind`` and ``source`` hold for items that name none. With
-    ``replay`` an item arrives at its event time, otherwise now.
+    is not mapped is looked for under its own name and usual others (title, headline, published, date, ...). ``kind``
+    and ``source`` hold for items that name none. With ``replay`` an item arrives at its event time, otherwise now.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -56,6 +65,12 @@ class Reading:
         unknown = set(self.columns) - set(_FIELDS)
         if unknown:
             raise InputError(f"columns maps {', '.join(sorted(unknown))}; the fields are {', '.join(_FIELDS)}")
+
+    def named(self, given: Iterable[str]) -> Mapping[str, str]:
+        """Give fields and the columns or keys of a source, of which there are these, that hold them."""
+        there = {name.casefold(): name for name in reversed(list(given))}
+        found = {key: there[name] for key, names in _USUAL.items() for name in reversed(names) if name in there}
+        return {**found, **{key: there[key] for key in _FIELDS if key in there}, **self.columns}
 
 
 def read(source: str | Path, reading: Reading | None = None) -> Iterator[Found]:
@@ -297,7 +312,7 @@ def _table(path: Path, reading: Reading) -> Iterator[Found]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = csv.DictReader(file)
         missing = {column for column in reading.columns.values() if column not in (rows.fieldnames or ())}
-        if missing or reading.columns.get("text", "text") not in (rows.fieldnames or ()):
+        if missing or "text" not in reading.named(rows.fieldnames or ()):
             wanted = sorted(missing) or ["text"]
             raise InputError(f"{path} has the columns {rows.fieldnames}, not {', '.join(wanted)}; map them by columns")
         while True:
@@ -346,11 +361,16 @@ def _document(path: Path, reading: Reading) -> Iterator[Found]:
 
 def _item(row: Mapping[str, Any], name: str, reading: Reading) -> Found:
     """Make an item of a record. Without an id it is named by its text, without a time it happened on arrival."""
+    names = reading.named(row)
 
     def cell(key: str) -> Any:
-        return row.get(reading.columns.get(key, key)) or ""
+        found = row.get(names.get(key, key)) or ""
+        return found.encode("utf-8", "replace").decode() if isinstance(found, str) else found  # no lone surrogates
 
     text, source = str(cell("text")), str(cell("source") or name)
+    if not text.strip():
+        reason = "it has no text" if "text" in names else f"it has no text among {', '.join(row)}; map it by columns"
+        return Rejected(source, "empty", reason, json.dumps(row, default=str, ensure_ascii=False)[:200])
     try:
         arrived = moment(cell("arrival")) if cell("arrival") else datetime.now(UTC)
         event = moment(cell("event")) if cell("event") else arrived
@@ -362,7 +382,7 @@ def _item(row: Mapping[str, Any], name: str, reading: Reading) -> Found:
         text=text,
         source=source,
         event=event,
-        arrival=event if reading.replay else arrived,
+        arrival=min(event, datetime.now(UTC)) if reading.replay else arrived,
         kind=cell("kind") or reading.kind,
         about=tuple(about.replace(",", " ").split() if isinstance(about, str) else map(str, about)),
     )

@@ -120,8 +120,8 @@ def test_json_lines_keep_every_field_and_name_broken_ones(tmp_path: Path) -> Non
 
 def test_csv_columns_are_mapped(tmp_path: Path) -> None:
     file = tmp_path / "news.csv"
-    file.write_text("date,headline,no\n2025-01-06,Calder rises,1\n2025-01-07,Calder falls,1\nsoon,Calder,2\n")
-    reading = Reading(columns={"event": "date", "text": "headline", "id": "no"}, replay=True)
+    file.write_text("day,words,no\n2025-01-06,Calder rises,1\n2025-01-07,Calder falls,1\nsoon,Calder,2\n")
+    reading = Reading(columns={"event": "day", "text": "words", "id": "no"}, replay=True)
     found = list(read(file, reading))
     assert _codes(found) == {"item": 1, "duplicate_id": 1, "date": 1}
     (item,) = [one for one in found if isinstance(one, Item)]
@@ -131,6 +131,43 @@ def test_csv_columns_are_mapped(tmp_path: Path) -> None:
     assert "not text; map them by columns" in wrong.reason
     with pytest.raises(InputError, match="columns maps headline"):
         Reading(columns={"headline": "text"})
+
+
+def test_usual_names_of_fields_are_known(tmp_path: Path) -> None:
+    lines = [
+        {"Title": "Calder rises", "summary": "More of it.", "publishedAt": "2025-01-06T08:30:00Z", "guid": "a"},
+        {
+            "text": "Calder falls",
+            "headline": "no",
+            "date": "2025-01-07",
+            "link": "https://x.example",
+            "publisher": "Wire",
+        },
+        {"words": "Calder", "date": "2025-01-07"},
+    ]
+    file = tmp_path / "news.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    first, second, third = read(file, Reading(replay=True))
+    assert isinstance(first, Item)
+    assert (first.text, first.id, first.event.hour) == ("Calder rises", "a", 8)
+    assert isinstance(second, Item)
+    assert (second.text, second.url, second.source) == ("Calder falls", "https://x.example", "Wire")
+    assert isinstance(third, Rejected)
+    assert third.reason == "it has no text among words, date; map it by columns"
+    (tmp_path / "news.csv").write_text("Date,Headline\n2025-01-06,Calder rises\n")
+    assert _codes(list(read(tmp_path / "news.csv"))) == {"item": 1}
+
+
+def test_a_future_date_is_no_news_in_a_replay_either(tmp_path: Path) -> None:
+    (tmp_path / "news.jsonl").write_text('{"text": "Calder rises", "event": "2999-01-01"}')
+    assert _codes(list(read(tmp_path / "news.jsonl", Reading(replay=True)))) == {"future": 1}
+
+
+def test_lone_surrogates_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "news.jsonl").write_text('{"text": "Calder rises \\ud800", "id": "\\udfff", "author": "\\ud800"}')
+    (found,) = read(tmp_path / "news.jsonl")
+    assert isinstance(found, Item)
+    assert (found.text, found.id, found.author) == ("Calder rises ?", "?", "?")
 
 
 def test_a_folder_gives_its_files_by_kind(tmp_path: Path) -> None:
