@@ -57,6 +57,7 @@ _TURNS = (
 _BETTER = re.compile(r"better than|好于", re.IGNORECASE)
 _BAD, _GOOD = _compiled(_RULES["bad_things"]), _compiled(_RULES["good_things"])
 _NOT = _compiled(_RULES["not"])
+_RUINED, _HARMED, _HELPED = _compiled(_RULES["ruined"]), _moved("target_harmed"), _moved("target_helped")
 _FLAGS = {name: _compiled(pattern) for name, pattern in _RULES["flags"].items()}
 _EVENTS = {name: _compiled(pattern) for name, pattern in _RULES["events"].items()}
 TURNS = tuple(name for name, _ in _TURNS)
@@ -82,12 +83,15 @@ def turns(clause: str) -> tuple[str, ...]:
 
 
 def outcome(clause: str) -> Literal["positive", "negative"] | None:
-    """Say what a move means that is denied or less than expected; None where a clause has no such move.
+    """Say what a move means that is denied or less than expected, or an event whose meaning is plain; else None.
 
-    Headlines hardly ever have these (3 of the 10,744 entities of SEntFiN), so no model learns them from headlines.
+    Headlines of SEntFiN hardly ever have these (3 moves and no bankruptcy, recall or cut of a dividend in 10,744
+    entities), so no model learns them there.
 
     >>> outcome("profit falls less than feared"), outcome("profit rises less than expected"), outcome("profit rises")
     ('positive', 'negative', None)
+    >>> outcome("it files for bankruptcy"), outcome("it denies that it filed for bankruptcy")
+    ('negative', None)
     """
     told = set(turns(clause))
     if told & {"not_good_falls", "not_bad_rises"}:
@@ -95,12 +99,21 @@ def outcome(clause: str) -> Literal["positive", "negative"] | None:
     if told & {"not_good_rises", "not_bad_falls"}:
         return "negative"
     if "softened" not in told:
-        return None
+        return _event(clause)
     if _BETTER.search(clause) or told & {"good_falls", "bad_rises"}:
         return "positive"
     if told & {"good_rises", "bad_falls"}:
         return "negative"
     return "positive" if _BAD.search(clause) else "negative" if _GOOD.search(clause) else None
+
+
+def _event(clause: str) -> Literal["positive", "negative"] | None:
+    """Read events that are asserted: neither denied nor hedged in the clause."""
+    if _NOT.search(clause) or _FLAGS["hedged"].search(clause):
+        return None
+    if _RUINED.search(clause) or _HARMED.search(clause):
+        return "negative"
+    return "positive" if _HELPED.search(clause) else None
 
 
 def flags(sentence: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from mmsdk_finance.marking import LONGEST, OTHER, TARGET, marked
 from mmsdk_finance.reader import BODY, Network, Reader
 from mmsdk_finance.sentiment import LABELS, EntitySentiment, SentimentModel, score_text, score_texts
 from mmsdk_finance.train import main, read, started
-from mmsdk_finance.wording import events, flags, turns
+from mmsdk_finance.wording import events, flags, outcome, turns
 
 HEADLINES = [
     ("Acme Motors shares surge 8% on record quarterly profit", {"Acme Motors": "positive"}),
@@ -39,6 +39,10 @@ HEADLINES = [
     ("Acme Motors profit rises less than expected", {"Acme Motors": "negative"}),
     ("Acme Motors does not expect profit to fall", {"Acme Motors": "positive"}),
     ("Acme Motors denies it will cut its dividend", {"Acme Motors": "positive"}),
+    ("Acme Motors files for bankruptcy protection", {"Acme Motors": "negative"}),
+    ("Acme Motors recalls 20,000 cars over brake fault", {"Acme Motors": "negative"}),
+    ("Acme Motors cuts dividend, Bolt Steel raises guidance", {"Acme Motors": "negative", "Bolt Steel": "positive"}),
+    ("Bolt Steel wins contract from Acme Motors", {"Bolt Steel": "positive", "Acme Motors": "neutral"}),
 ]
 
 
@@ -131,6 +135,11 @@ def test_turns_flags_and_events_by_rule() -> None:
     assert flags("Acme may not raise its dividend next year") == ("negated", "hedged", "forward")
     assert events("北辰科技董事长辞职") == ("management",)
     assert events("Acme to merge with Bolt; CEO resigns") == ("merger", "management")
+    assert outcome(f"{TARGET} halves its dividend") == "negative"
+    assert outcome(f"{OTHER} halves its dividend") is None
+    assert (
+        outcome(f"{TARGET} may file for bankruptcy") is outcome(f"{TARGET} denies that it filed for bankruptcy") is None
+    )
     assert turns("holds a meeting") == flags("holds a meeting") == events("picnic") == ()
 
 
