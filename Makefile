@@ -61,18 +61,21 @@ bench: install
 	$(BIN)/python -m benchmarks.encode_throughput
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks.exact_search
 	$(BIN)/python -m benchmarks.risk_coverage
+	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.scale --plot docs/plots
 	$(BIN)/python -m benchmarks.filters
 	$(BIN)/python -m benchmarks.server batching
 	$(BIN)/python -m benchmarks.server overload
+	$(BIN)/python -m benchmarks.server overload --of ask
 	$(BIN)/python -m benchmarks.faults cost flips log crashes errors kills crowd
 
-# Beside other libraries, which get an environment of their own (7 GB): half an hour on two cores.
+# Beside other libraries, which get environments of their own (7 GB each): an hour on two cores.
 peers: install
 	@mkdir -p build && rm -f build/peers.jsonl
 	$(BIN)/python -m benchmarks.peers run --results build/peers.jsonl
-	$(BIN)/python -m benchmarks.peers run --results build/peers.jsonl --backend openvino \
+	$(BIN)/python -m benchmarks.peers run --results build/peers.jsonl --backend bfloat16 \
 	  --engines langchain chroma txtai lancedb haystack
+	$(BIN)/python -m benchmarks.peers run --results build/peers.jsonl --backend openvino --engines langchain
 	$(BIN)/python -m benchmarks.peers report --results build/peers.jsonl --plot docs/plots
 
 docs: install

@@ -9,8 +9,8 @@ the tables of all of them. Every engine gets the same all-MiniLM-L6-v2 weights a
 own, one after the other, set by set: 20,000 short texts (SEntFiN titles, BANKING77 training questions, Twitter
 financial news, sentences of Cranfield) with 200 BANKING77 test questions, and 2,000 long ones (Cranfield and CISI
 abstracts of 400 characters and more) with 200 Cranfield queries. Peers live in a virtual environment outside the
-repository (MMSDK_PEERS, else peers-venv in the temporary folder), made on first use from requirements.txt; it takes
-7 GB. mmsdk keeps each text in one piece here, as the peers do.
+repository (in the folder MMSDK_PEERS, else the temporary one), made on first use from requirements.txt, for OpenVINO
+from requirements-openvino.txt; each takes 7 GB. mmsdk keeps each text in one piece here, as the peers do.
 
 A peer's float32 hits are those of LangChain's flat FAISS index at its defaults, which is exact. Overlap of mmsdk is
 that of its vectors; what it answers is hybrid, and meant to differ.
@@ -37,7 +37,7 @@ from mmsdk import weights
 from mmsdk.settings import Settings
 
 HERE = Path(__file__).parent
-VENV = Path(os.environ.get("MMSDK_PEERS", Path(tempfile.gettempdir()) / "peers-venv"))
+VENVS = Path(os.environ.get("MMSDK_PEERS", tempfile.gettempdir()))
 MODEL = "all-MiniLM-L6-v2"
 PEERS = ("langchain", "chroma", "txtai", "lancedb", "haystack")
 CONVERT = """
@@ -66,8 +66,10 @@ def main() -> None:
 
 def run(chosen: argparse.Namespace) -> None:
     """Let every engine take in each set and answer its queries; add what they said to the results."""
+    if chosen.backend == "openvino" and set(chosen.engines) - {"mmsdk", "langchain"}:
+        raise SystemExit("openvino is for --engines langchain: optimum-intel 2 and txtai 9 want different transformers")
     if set(chosen.engines) - {"mmsdk"}:
-        make_venv()
+        make_venv(chosen.backend)
     for name in chosen.sets:
         texts, queries = short() if name == "short" else long()
         texts = dict(list(texts.items())[: chosen.texts or None])
@@ -91,7 +93,7 @@ def process(
         (Path(folder) / "data").mkdir()
         shape = {"model": model, "folder": str(Path(folder) / "data"), "texts": texts, "queries": list(queries)}
         job.write_text(json.dumps(shape), "utf-8")
-        python = sys.executable if engine == "mmsdk" else str(VENV / "bin" / "python")
+        python = sys.executable if engine == "mmsdk" else str(venv(backend) / "bin" / "python")
         arguments = [python, str(HERE / "engines.py"), engine, backend, str(job), str(result)]
         done = subprocess.run(arguments, env=environment(engine, threads), check=False, capture_output=True, text=True)
         if done.returncode:
@@ -110,23 +112,29 @@ def environment(engine: str, threads: int = 0) -> dict[str, str]:
     return kept | {"HF_HUB_OFFLINE": "1", "ANONYMIZED_TELEMETRY": "False", "HAYSTACK_TELEMETRY_ENABLED": "False"}
 
 
-def make_venv() -> None:
+def venv(backend: str) -> Path:
+    """Give the environment of the peers; OpenVINO has its own."""
+    return VENVS / ("peers-openvino-venv" if backend == "openvino" else "peers-venv")
+
+
+def make_venv(backend: str) -> None:
     """Make the environment of the peers where there is none."""
-    mark = VENV / ".complete"
+    folder = venv(backend)
+    mark = folder / ".complete"
     if not mark.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
-        pip = [str(VENV / "bin" / "pip"), "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", str(HERE / "requirements.txt")], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        pip = [str(folder / "bin" / "pip"), "install", "-q", "--disable-pip-version-check"]
+        wanted = HERE / ("requirements-openvino.txt" if backend == "openvino" else "requirements.txt")
+        subprocess.run([*pip, "-r", str(wanted)], check=True)
         mark.touch()
 
 
 def converted(model: str) -> str:
-    """Give the folder of the model converted to OpenVINO, beside the peers' environment."""
-    folder = VENV / "openvino-model"
+    """Give the folder of the model converted to OpenVINO, in its environment."""
+    folder = venv("openvino") / "openvino-model"
     if not (folder / "openvino").is_dir():
-        subprocess.run(
-            [str(VENV / "bin" / "python"), "-c", CONVERT, model, str(folder)], check=True, env=environment("peer")
-        )
+        python = str(venv("openvino") / "bin" / "python")
+        subprocess.run([python, "-c", CONVERT, model, str(folder)], check=True, env=environment("peer"))
     return str(folder)
 
 
