@@ -17,11 +17,11 @@ from typing import Any, Literal
 from mmsdk import answerability, encoders, lexicon, llms, recognizers, telemetry
 from mmsdk.answerability import Candidate, Sentence
 from mmsdk.chunking import sentences
-from mmsdk.errors import UnsupportedModalityError
+from mmsdk.errors import InputError, UnsupportedModalityError
 from mmsdk.protocols import LLM, Encoder, PairScorer, Retriever
 from mmsdk.settings import Settings
 from mmsdk.support import judge
-from mmsdk.types import Answer, Audio, Citation, Content, Filter, Hit, Image, Message, Query, Usage
+from mmsdk.types import Answer, Audio, Citation, Content, Filter, Hit, Image, Message, Query, Usage, modality_of
 
 SYSTEM = (
     "Answer the question in one or two short sentences with the words of the numbered sources. "
@@ -87,8 +87,8 @@ class Assistant:
     def ask(self, question: Query, *, history: Sequence[Message] = (), where: Filter | None = None) -> Answer:
         """Answer a question: a text, a picture, a recording, or several of them as one question.
 
-        ``history`` are earlier turns; a question that leans on them is completed from them. Raises
-        ``UnsupportedModalityError`` when nothing was asked in words, and what retriever and LLM raise.
+        ``history`` are earlier turns; a question that leans on them is completed from them. Raises ``InputError`` for
+        an empty question, ``UnsupportedModalityError`` for a picture alone, and what retriever and LLM raise.
         """
         answer = None
         for event in self.stream(question, history=history, where=where):
@@ -119,9 +119,12 @@ class _Turn:
 
     def __init__(self, assistant: Assistant, question: Query, history: Sequence[Message], where: Filter | None) -> None:
         self.assistant, self.history, self.where = assistant, history, where
-        parts = [question] if isinstance(question, str | Image | Audio) else list(question)
+        is_one = isinstance(question, str) or not isinstance(question, Sequence)
+        parts: list[Content] = [question] if is_one else list(question)  # type: ignore[list-item, arg-type]
+        for part in parts:
+            modality_of(part)
         self.images = [part for part in parts if isinstance(part, Image)]
-        self.parts: list[Content] = parts
+        self.parts = parts
         self.text = ""
         self.citations: list[Citation] = []
         self.decisions: list[dict[str, Any]] = []
@@ -160,6 +163,8 @@ class _Turn:
             self.trace["heard"] = [transcript.text for transcript in transcripts]
         words = [next(heard) if isinstance(part, Audio) else part for part in self.parts if not isinstance(part, Image)]
         asked = " ".join(str(word) for word in words).strip()
+        if not asked and not spoken and not self.images:
+            raise InputError("the question is empty")
         if not asked and not spoken:
             raise UnsupportedModalityError(
                 'a picture alone asks nothing. Ask with words beside it, as in ["What does this cost?", picture], '

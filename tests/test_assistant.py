@@ -10,7 +10,7 @@ from mmsdk import encoders
 from mmsdk.answerability import split
 from mmsdk.assistant import Assistant
 from mmsdk.collection import Collection
-from mmsdk.errors import UnsupportedModalityError
+from mmsdk.errors import InputError, UnsupportedModalityError
 from mmsdk.llms.echo import Echo
 from mmsdk.llms.llamacpp import LlamaCpp
 from mmsdk.protocols import LLM
@@ -224,6 +224,10 @@ def test_a_picture_says_what_this_is() -> None:
         assert answer.trace["shown"]
     with pytest.raises(UnsupportedModalityError, match="a picture alone"):
         assistant(shelf).ask(Image(np.zeros((8, 8, 3), np.uint8)))
+    with pytest.raises(InputError, match="the question is empty"):
+        assistant(shelf).ask(" ")
+    with pytest.raises(TypeError, match="not int"):
+        assistant(shelf).ask(5)  # type: ignore[arg-type]
 
 
 def test_nothing_found_and_nothing_heard(tmp_path: Path) -> None:
