@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel
 
-from mmsdk.errors import InputError
+from mmsdk.errors import InputError, MmsdkError
 from mmsdk.plugin import Task
 from mmsdk.server import logs
 from mmsdk.server.folder import DataFolder
@@ -67,7 +67,15 @@ def called(service: Service, task: Task, given: BaseModel) -> BaseModel:
     try:
         return task(_inside(given, service.folder))
     except ValueError as error:
-        raise InputError(f"{task.name}: {error}") from error
+        raise InputError(f"{task.name}: {_relative(str(error), service.folder)}") from error
+    except MmsdkError as error:
+        error.args = tuple(_relative(one, service.folder) if isinstance(one, str) else one for one in error.args)
+        raise
+
+
+def _relative(message: str, folder: DataFolder) -> str:
+    """Name files as the caller does, who need not know where the data folder lies."""
+    return message.replace(f"{folder.path}/", "").replace(str(folder.path), ".")
 
 
 def _inside(given: Any, folder: DataFolder) -> Any:

@@ -49,6 +49,20 @@ def test_a_relative_folder_is_one_of_the_data_folder(target: Running, outer: Pat
     assert (outer / "data" / "shop-events" / "journal.sqlite").is_file()
 
 
+def test_errors_do_not_say_where_the_data_folder_lies(target: Running, outer: Path) -> None:
+    with target.client() as client:
+        for path, body in (
+            ("/recommend/for_user", {"user": "ann", "state": "nowhere"}),
+            ("/recommend/monitor", {"state": "nowhere"}),
+            ("/graph/triples", {"graph": "nowhere"}),
+            ("/finance/index", {"state": "nowhere"}),
+        ):
+            answer = client.post(path, json=body)
+            assert answer.status_code == 404, answer.text
+            assert "nowhere" in answer.json()["error"]["message"]
+            assert str(outer) not in answer.text
+
+
 def test_no_folder_outside_is_read_or_made(target: Running, outer: Path) -> None:
     given = [*paths(), str(outer / "outside"), "link", "link/x", "../outside", "a/../../outside", ".mmsdk", ".", ""]
     with target.client() as client:
