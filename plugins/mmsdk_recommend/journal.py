@@ -87,13 +87,16 @@ class Journal(Closing):
         with self._lock, transaction(self.connection, write=True):
             self.connection.execute("INSERT INTO events (user, item, time, kind, weight) VALUES (?,?,?,?,?)", row)
 
-    def frame(self, weights: Mapping[str, float] | None = None, *, after: int = 0) -> pd.DataFrame:
-        """Give events after a number as user, item, time, kind, weight.
+    def frame(
+        self, weights: Mapping[str, float] | None = None, *, after: int = 0, until: int | None = None
+    ) -> pd.DataFrame:
+        """Give the events after a number, until another, as user, item, time, kind, weight.
 
         ``weights`` multiplies by kind, 0 leaves a kind out.
         """
         rows: list[Any] = self.connection.execute(
-            "SELECT user, item, time, kind, weight FROM events WHERE number > ? ORDER BY number", (after,)
+            "SELECT user, item, time, kind, weight FROM events WHERE number > ? AND number <= ? ORDER BY number",
+            (after, self.last() if until is None else until),
         ).fetchall()
         frame = pd.DataFrame(
             [(json.loads(user), json.loads(item), *rest) for user, item, *rest in rows],

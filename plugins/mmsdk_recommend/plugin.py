@@ -186,14 +186,12 @@ class Recommend(Plugin):
         from mmsdk_recommend.recommender import Recommender
         from mmsdk_recommend.versions import Versions
 
-        versions, base = (
-            Versions(request.state or self.config.state, keep=self.config.keep),
-            Versions(request.interactions),
-        )
-        with self._journal(versions.folder) as journal:
-            last = journal.last()  # before anything is read: what is pushed from now on is for the next time
+        versions = Versions(request.state or self.config.state, keep=self.config.keep)
+        base = Versions(request.interactions)
+        last = self._last(versions.folder)  # before anything is read: what is pushed from now on is for the next time
         if base.names():
-            fitted = self._again(request, base)
+            is_same = base.folder.resolve() == versions.folder.resolve()
+            fitted = self._again(request, base, last if is_same else self._last(base.folder))
         else:
             made = Recommender(request.model or "hybrid", encoders=self.runtime.encoders(), index=request.index)
             fitted = made.fit(*_read(request))
@@ -203,8 +201,17 @@ class Recommend(Plugin):
         counts = {"users": len(data.users), "items": len(data.items), "interactions": len(data.histories.items)}
         return {"version": version, "model": fitted.name, **counts}
 
-    def _again(self, request: FitRequest, base: "Versions") -> "Recommender":
-        """Fit the current version of a folder again, with the events that were pushed since it was made."""
+    def _last(self, folder: Path) -> int:
+        """Give the number of the last event in a folder, in which nothing is made."""
+        from mmsdk_recommend.journal import FILE, Journal
+
+        if not (folder / FILE).is_file():
+            return 0
+        with Journal(folder) as journal:
+            return journal.last()
+
+    def _again(self, request: FitRequest, base: "Versions", last: int) -> "Recommender":
+        """Fit the current version of a folder again, with the events after it was made until the last."""
         from mmsdk_recommend import catalogue
         from mmsdk_recommend.changes import update
         from mmsdk_recommend.names import alike
@@ -212,11 +219,13 @@ class Recommend(Plugin):
 
         old = base.load()
         old.encoders = self.runtime.encoders()
-        with self._journal(base.folder) as journal:
-            new = journal.frame(after=int(base.about(base.current()).get("journal", 0)))
-        if len(new):
+        after = int(base.about(base.current()).get("journal", 0))
+        if last > after:
+            with self._journal(base.folder) as journal:
+                new = journal.frame(after=after, until=last)
             users, items = alike(new["user"], old.data.users), alike(new["item"], old.data.items)
-            update(old, new.assign(user=users, item=items))
+            if users:  # they may all have been erased
+                update(old, new.assign(user=users, item=items))
         if request.model is None and request.catalogue is None:
             return old.refit()
         things = old.catalogue if request.catalogue is None else catalogue.read(request.catalogue)

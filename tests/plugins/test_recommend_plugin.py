@@ -86,6 +86,7 @@ def test_from_purchases_to_an_explanation(
 def test_what_goes_wrong_has_its_code(capsys: pytest.CaptureFixture[str], files: Path, tmp_path: Path) -> None:
     command(capsys, "for-user", "--user", "u1", code=CollectionNotFoundError.exit_code)
     command(capsys, "fit", "nothing.csv", code=InputError.exit_code)
+    assert not Path("recommender").exists()
     command(capsys, "fit", str(files / "bought.csv"), "--columns", "user", code=InputError.exit_code)
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     command(capsys, "fit", str(tmp_path / "other.csv"), code=InputError.exit_code)
@@ -140,6 +141,9 @@ def test_a_folder_learns_what_was_pushed_since_and_keeps_the_rest(
     assert command(capsys, "similar", "--item", "40", "--k", "1")["recommendations"][0]["metadata"]["title"] == "Heat"
     assert command(capsys, "erase", "4")["journal_rows"] == 2
     command(capsys, "push", "--user", "2", "--item", "20")
+    assert command(capsys, "fit", "recommender")["interactions"] == 8
+    command(capsys, "push", "--user", "7", "--item", "20")
+    command(capsys, "erase", "7")
     assert command(capsys, "fit", "recommender")["interactions"] == 8
     command(capsys, "fit", "recommender", "--model", "ease")
     assert command(capsys, "for-user", "--user", "5")["recommendations"][0]["metadata"]["title"] == "Heat"
