@@ -1,6 +1,6 @@
 """Measure masking on 2,000 messages made with Faker: 1,000 English (en_US), 1,000 Chinese (zh_CN).
 
-    python -m benchmarks.service_masking [--set development held-out third]
+    python -m benchmarks.service_masking [--set development held-out third fourth]
 
 ``development`` was looked at while the patterns were written. ``held-out`` has other locales (en_US, en_GB, en_AU,
 en_CA; zh_CN, zh_TW), seeds, sentences and decoys, written before the patterns were run on it. ``third`` is
@@ -20,9 +20,11 @@ from dataclasses import replace
 from faker import Faker
 
 from benchmarks.masking_formats import third
+from benchmarks.masking_fourth import fourth
 from mmsdk import evaluation, guard
 
 STRUCTURED = {"email", "phone", "credit_card", "iban", "ssn", "chinese_id", "id"}
+OTHERS = {"third": third, "fourth": fourth}
 IDENTITY = {"ssn", "chinese_id", "national_id"}
 ENGLISH = {
     "email": ("You can write to {} about it.", "my mail is {}, please answer there", "Contact {}"),
@@ -140,29 +142,33 @@ def decoy(chosen: random.Random, decoys: Sequence[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", choices=["development", "held-out", "third"], default="held-out")
+    parser.add_argument("--set", choices=["development", "held-out", *OTHERS], default="held-out")
     parser.add_argument("--missed", type=int, default=25, help="how many misses to print")
     given = parser.parse_args()
     wanted, shown = given.set, given.missed
     is_held = wanted == "held-out"
     parts = HELD if is_held else (("en_US", ENGLISH, 1000), ("zh_CN", CHINESE, 1000))
     seed, decoys = (2026, HELD_DECOYS) if is_held else (7, DECOYS)
-    made = [
-        message
-        for locale, templates, count in parts
-        for message in messages(locale, templates, count=count, seed=seed, decoys=decoys)
-    ]
-    if wanted == "third":
-        made = third()
+    made = (
+        OTHERS[wanted]()
+        if wanted in OTHERS
+        else [
+            message
+            for locale, templates, count in parts
+            for message in messages(locale, templates, count=count, seed=seed, decoys=decoys)
+        ]
+    )
     hit, right = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
-    missed = []
+    missed, masked = [], []
     for text, spans in made:
         found = guard.find(text, guard.EVERY)
-        if wanted == "third":  # an identity number is right under any kind of them
+        if wanted in OTHERS:  # an identity number is right under any kind of them
             found = [replace(one, kind="id") if one.kind in IDENTITY else one for one in found]
         for span in spans:
             covered = any(one.kind == span.kind and one.start <= span.start and one.stop >= span.stop for one in found)
             hit[span.kind].append(float(covered))
+            hidden = {place for one in found for place in range(one.start, one.stop)}
+            masked.append(float(hidden >= {place for place in range(span.start, span.stop) if text[place].isalnum()}))
             if not covered:
                 missed.append(f"{span.kind}: {text}")
         for one in found:
@@ -174,6 +180,7 @@ def main() -> None:
         [n for kind in STRUCTURED for n in hit[kind]],
         [n for k in right for n in right[k] if k in STRUCTURED],
     )
+    print(f"every letter of a value masked, under whatever kind: {evaluation.mean(masked)}")
     for kind in sorted(name for name in hit if hit[name]):
         show(kind, hit[kind], right[kind])
     print(*missed[:shown], sep="\n")
