@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from mmsdk import identity
+from mmsdk import identity, telephone
 from mmsdk.types import JSON, Document, Part
 
 
@@ -45,15 +45,34 @@ def find(text: str, kinds: Iterable[str] | None = None) -> list[Finding]:
     folded = text.translate(_NARROW)
     for kind in checked(kinds):
         pattern, accepted = _KINDS[kind]
-        at = 0
-        while match := pattern.search(folded, at):
-            group = match.lastgroup or 0  # the value behind the wording that gives it away
-            start = match.start(group)
-            stop = start + accepted(match)
-            at = stop if stop > start else max(match.end(), at + 1)
-            if stop > start and not any(start < other.stop and stop > other.start for other in taken):
-                taken.append(Finding(kind, start, stop))
+        found: list[Finding] = []
+        for begin, end in [(0, len(text))] if kind in _WITHOUT_FIGURES else _figured(folded):
+            at = begin
+            while match := pattern.search(folded, at, end):
+                group = match.lastgroup or 0  # the value behind the wording that gives it away
+                start = match.start(group)
+                stop = start + accepted(match)
+                skipped = match.start() + 1 if kind == "iban" else max(match.end(), at + 1)  # "is 12 ..." begins as one
+                at = stop if stop > start else skipped
+                if stop > start:
+                    found.append(Finding(kind, start, stop))
+        folded = _without(folded, found)
+        taken += found
     return sorted(taken, key=lambda finding: finding.start)
+
+
+def _without(text: str, found: Sequence[Finding]) -> str:
+    pieces, last = [], 0
+    for finding in found:
+        pieces += [text[last : finding.start], _TAKEN * (finding.stop - finding.start)]
+        last = finding.stop
+    return "".join([*pieces, text[last:]])
+
+
+def _figured(text: str) -> Iterable[tuple[int, int]]:
+    """Give the stretches of a text that have figures enough for a number, with the words around them."""
+    for match in _FIGURES.finditer(text):
+        yield max(0, match.start() - 96), min(len(text), match.end() + 48)
 
 
 def checked(kinds: Iterable[str] | bool | None) -> tuple[str, ...]:
@@ -177,8 +196,7 @@ def _card(match: re.Match[str]) -> int:
         ends_group = length == len(found) or not found[length].isdigit()
         digits = _digits(found[:length])
         if ends_group and found[length - 1].isdigit() and least <= len(digits) <= 19 and identity.luhn(digits):
-            is_other = len(digits) < 15 and _NUMBERED.search(match.string[max(0, match.start() - 24) : match.start()])
-            return 0 if is_other else length
+            return 0 if len(digits) < 15 and telephone.numbered(match.string, match.start()) else length
     return 0
 
 
@@ -188,27 +206,6 @@ def _iban(match: re.Match[str]) -> int:
 
 def _chinese_id(match: re.Match[str]) -> int:
     return len(match.group()) if identity.chinese(match.group()) else 0
-
-
-def _national_id(match: re.Match[str]) -> int:
-    return len(_value(match)) if identity.national(match) else 0
-
-
-def _phone(match: re.Match[str]) -> int:
-    """Accept 8 to 15 figures (with the prefix 0 from 9 to 12), as many whole groups as fit; no date."""
-    found = _value(match)
-    number = re.split("[xe转轉分]", found)[0].rstrip()
-    trunk = number.lstrip("([").startswith("0") and not number.startswith("00") and match.lastgroup == "value"
-    least, most = (9, 12) if trunk else (8, 15)
-    stop = len(found)
-    if len(_digits(number)) > most:
-        ends = [gap.start() for gap in re.finditer(_BREAK, number)]
-        stop = next((end for end in reversed(ends) if len(_digits(number[:end])) <= most), 0)
-        number = number[:stop]
-    digits = _digits(number)
-    if digits.startswith("00"):
-        least = 11 if digits == number else 9
-    return stop if len(digits) >= least and len(set(digits)) > 1 and not _DATE.fullmatch(number) else 0
 
 
 def _address(match: re.Match[str]) -> int:
@@ -244,46 +241,12 @@ _ORDERS = re.compile(
 )
 _NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 """Full-width forms, one character each, as CJK input methods write them."""
-_GAP = r"[ \u00a0.\-/]"
-_BREAK = r"[ \u00a0\n.\-/]"
-_TRUNK = rf"0\d{{1,5}}{_GAP}\d{{3,8}}(?:{_GAP}\d{{2,6}}){{0,3}}"
-_PHONE = "|".join(
-    (
-        rf"\(?\+\d{{1,3}}\)?(?:{_BREAK}?[(\[]?\d{{1,5}}[)\]]?){{2,7}}",  # international
-        rf"(?<![0-9][ -])00[1-9]\d{{0,2}}(?:{_GAP}?\(?\d{{1,5}}\)?){{2,5}}",
-        rf"(?:86{_GAP}?)?1[3-9]\d(?:{_GAP}?\d{{4}}{_GAP}?\d{{4}}|{_GAP}\d{{3}}{_GAP}\d{{5}})",  # China, mobile
-        rf"(?<![0-9][ -]){_TRUNK}",  # with the trunk prefix 0
-        rf"(?<![0-9][ -])[(\[]0\d{{1,5}}[)\]]\.?{_GAP}?\d{{3,8}}(?:{_GAP}\d{{2,6}}){{0,3}}",  # in brackets
-        r"(?<!ISBN )0[1-9]\d{8,9}",
-        rf"400{_GAP}?\d{{3}}{_GAP}?\d{{4}}",  # China, service
-        rf"1[38]00{_GAP}\d{{3}}{_GAP}\d{{3}}",  # Australia, service
-        rf"(?:(?:00)?1{_GAP})?(?:[(\[]\d{{3}}[)\]]{_GAP}?|\d{{3}}{_GAP})\d{{3}}{_GAP}?\d{{4}}",  # North America
-        r"001[2-9]\d{9}",
-    )
-)
-_CALLED = (
-    r"(?:phone|mobile|cell|landline|tel|\bph|call|text|reach|ring|dial|try|fax|whatsapp|contact|number is|"
-    r"电话|電話|手机|手機|联系|聯繫|座机|号码|號碼|致电|回电)"
-)
-_EXTENSION = r"(?: ?(?:x|ext\.?|转|轉|分机|分機) ?\d{1,6})?"
-_NO_ORDER = r"(?:(?!order|parcel|invoice|tracking|item|\bPO\b|订单|运单|快递单)[^\d\n+(\[]){0,24}\n?"
-_LOCAL = r"(?:\W{0,3}|\W?(?:is|no|number|back|me at|me on|us at|us on|at|on)\W{1,3})"
-_TEN = (
-    rf"(?:[2-9]\d{{2}}{_BREAK}?\d{{3}}{_BREAK}?\d{{4}}|\d{{10}}|\d{{5}}{_BREAK}\d{{5}}|91{_BREAK}\d{{10}}"
-    rf"|\(?0\d{{1,5}}\)?{_BREAK}\d{{3,8}}(?:{_BREAK}\d{{2,6}}){{0,3}}|1\d{{2}}{_BREAK}\d{{4}}{_BREAK}\d{{4}}"
-    rf"|00[1-9]\d{{0,2}}\n\d{{6,10}}|(?:00)?1{_BREAK}\(?\d{{3}}\)?{_BREAK}?\d{{3}}{_BREAK}?\d{{4}})"
-)
-_MINE = (
-    r"(?:is|was) (?:my|our|the) (?:new |old |own )?(?:phone|mobile|cell|landline|tel)|[是为](?:我的?)?新?(?:手机|电话)"
-)
-_DATE = re.compile(r"(?:19|20)\d\d[ ./-]\d\d[ ./-]\d\d|\d\d[ ./-]\d\d[ ./-](?:19|20)\d\d")
+_TAKEN = "\ufffc"
+"""What stands in a text in place of what was found, so that no other kind goes on into it."""
+_FIGURES = re.compile(r"\d(?:\D{0,144}\d){3,}")
 _MAESTRO = re.compile(r"0604|50|5[6-9]|6")
+_LATIN = r"[A-Za-z0-9À-ÖØ-öø-ÿ]"
 _CARD = r"[3-6]\d{3}|2(?:2[2-9]|[3-6]\d|7[0-2])\d|2014|2149|2131|1800|0604"  # no year 2023 in front of an order number
-_NUMBERED = re.compile(
-    r"(?:\b(?:tracking|order|parcel|EAN|GTIN|UPC|IMEI|barcode|ISBN|SKU|invoice|ticket|ref\w*|serial)|运单|快递单|条码|订单|流水"
-    r"|发票|单号)\W{0,2}(?:number|no|编?[号号]码?)?\W{0,3}$",
-    re.IGNORECASE,
-)
 _WAY = (
     "Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Place|Pl|Square|Sq|Way|Terrace|Highway|Hwy|"
     "Parkway|Pkwy|Alley|Bypass|Circle|Cliffs?|Common|Corners?|Courts|Cove|Creek|Crescent|Crossing|Crossroad|Curve|Dale|"
@@ -346,26 +309,21 @@ _NAMED_CJK = (
     rf"|(?P<polite>[{_SURNAMES}][\u4e00-\u9fff]{{0,2}})(?=先生|女士|小姐)"
 )
 _KINDS: dict[str, tuple[re.Pattern[str], Callable[[re.Match[str]], int]]] = {
-    "email": (_pattern(r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"), _any),
+    "email": (
+        _pattern(rf"{_LATIN}(?:{_LATIN}|[._%+'’-]){{0,63}}@(?:(?:{_LATIN}|-){{1,63}}\.){{1,8}}[A-Za-z]{{2,24}}"),
+        _any,
+    ),
     "iban": (_pattern(identity.IBAN), _iban),
     "chinese_id": (_pattern(identity.CHINESE), _chinese_id),
     "ssn": (_pattern(identity.SSN), _any),
-    "national_id": (re.compile(identity.NATIONAL), _national_id),
-    "credit_card": (_pattern(rf"(?:{_CARD})(?:{_BREAK}?\d){{8,15}}"), _card),
+    "national_id": (re.compile(identity.NATIONAL), identity.national),
+    "credit_card": (_pattern(rf"(?<!\d{{4}}[ -])(?:{_CARD})(?:{identity.GAP}?\d){{8,15}}"), _card),
     "ip": (_pattern(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"), _address),
-    "phone": (
-        re.compile(
-            rf"(?<![A-Za-z0-9+.])(?P<value>(?:{_PHONE}){_EXTENSION})(?![A-Za-z0-9])"
-            rf"|(?i:{_CALLED}{_NO_ORDER})(?P<called>{_TEN}{_EXTENSION})(?![A-Za-z0-9])"
-            rf"|\b(?i:(?:phone|tel|ph|mobile|cell|landline|call|text|dial|try|fax|whatsapp|contact|ring){_LOCAL})"
-            rf"(?P<local>\d{{4}}{_GAP}?\d{{4}})(?![A-Za-z0-9]|{_GAP}\d)"
-            rf"|(?<![A-Za-z0-9])(?P<mine>\d[\d .-]{{6,14}}\d)(?= ?(?i:{_MINE}))"
-        ),
-        _phone,
-    ),
+    "phone": (telephone.PATTERN, telephone.accepted),
     "address": (re.compile(f"{_STREET}|{_ADDRESS_CJK}"), _any),
     "name": (re.compile(f"{_NAMED}|{_NAMED_CJK}"), _any),
 }
+_WITHOUT_FIGURES = ("email", "ip", "address", "name")
 EVERY = tuple(_KINDS)
 """All kinds, in the order they are looked for."""
 KINDS = EVERY[:-2]

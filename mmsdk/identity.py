@@ -6,8 +6,8 @@ for it. It knows nothing of texts around other kinds of personal data.
 
 import re
 
-GAP = r"[ \u00a0\n]"
-"""What stands between groups of figures: a space, or the end of a line."""
+GAP = r"(?:[ \u00a0\n]{1,2}|[ \u00a0\n]?[.\-/\u2013\u2014][ \u00a0\n]?)"
+"""What stands between groups of figures: a space, a dot, a hyphen or dash with spaces or without, the end of a line."""
 _LENGTHS = (  # of an IBAN, by country: the registry of SWIFT, release 99
     "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 "
     "ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 "
@@ -16,34 +16,49 @@ _LENGTHS = (  # of an IBAN, by country: the registry of SWIFT, release 99
     "YE30"
 )
 IBANS = {one[:2]: int(one[2:]) for one in _LENGTHS.split()}
-IBAN = rf"(?=[A-Za-z]{{2}}\d\d)(?i:(?:{'|'.join(IBANS)})\d{{2}}(?:(?:{GAP}|-)?[A-Z0-9]){{11,30}})"
-CHINESE = rf"[1-9]\d{{5}}(?:{GAP}|-)?(?:19|20)\d{{2}}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:{GAP}|-)?\d{{3}}[\dXx]"
+_COUNTRY = "|".join(IBANS)
+IBAN = rf"(?:(?:{_COUNTRY})[ \u00a0-]?|(?i:{_COUNTRY}))\d{{2}}(?:{GAP}?[A-Za-z0-9]){{11,30}}"
+CHINESE = rf"[1-9]\d{{5}}{GAP}?(?:19|20)\d{{2}}{GAP}?(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]){GAP}?\d{{3}}[\dXx]"
 SSN = r"(?!000|666|9)\d{3}-(?!00)\d{2}-(?!0000)\d{4}"
 _FORMS = "|".join(
     (
-        rf"(?P<nino>(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?:{GAP}|-)?(?:\d\d(?:{GAP}|-)?){{3}}[A-D])",
+        rf"(?P<nino>(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]{GAP}?(?:\d\d{GAP}?){{3}}[A-D])",
         r"(?P<pan>[A-Z]{3}[ABCFGHJLPT][A-Z]\d{4}[A-Z])",
         r"(?P<itin>9\d\d-(?:5\d|6[0-5]|[78]\d|9[0-24-9])-\d{4})",
         r"(?P<taiwan>[A-Za-z][12489]\d{8})",
         r"(?P<hongkong>[A-Z]{1,2}\d{6} ?\([\dA]\))",
-        rf"(?P<aadhaar>(?<!\d[ \u00a0-])[2-9]\d{{3}}(?:{GAP}\d{{4}}{GAP}|-\d{{4}}-)\d{{4}}(?!(?:{GAP}|-)\d))",
+        rf"(?P<aadhaar>(?<!\d[ \u00a0-])[2-9]\d{{3}}(?:[ \u00a0\n]\d{{4}}[ \u00a0\n]|-\d{{4}}-)\d{{4}}(?!{GAP}?\d))",
+        r"(?P<spain>\d{1,2}\.\d{3}\.\d{3}-?[A-Z]|\d{8}-[A-Z]|[XYZxyz]-?\d{7}-?[A-Za-z])",
+        r"(?P<italy>(?i:[A-Z]{3} ?[A-Z]{3} ?\d\d[A-EHLMPRST]\d\d ?[A-Z]\d{3}[A-Z]))",
+        rf"(?P<france>[12]{GAP}?\d\d{GAP}?(?:0[1-9]|1[0-2]|[2-9]\d){GAP}?(?:\d\d|2[AB]){GAP}?\d{{3}}{GAP}?\d{{3}}{GAP}?\d\d)",
+        r"(?P<brazil>\d{3}\.\d{3}\.\d{3}-\d\d)",
     )
 )
-_CALLED = (
-    r"(?i:\b(?:SSN|SIN|ITIN|TIN|TFN|NINO|PAN|DNI|NRIC|Medicare|Aadhaar|UID|passport|tax file|tax(?:payer)? id\w*|"
-    r"social(?: security| insurance)?|national (?:insurance|id\w*)|NI|(?:driv\w+|driver'?s) licen[cs]e|"
-    r"(?:identity|id) (?:card|number|no|document))\b"
-    r"|身[份分][证證]|证件|證件|护照|護照|通行[证證]|居留[证證]|居住证|驾驶?证|駕照|台胞证|回[乡鄉]证)"
+_WORDS = (
+    r"(?i:(?<![A-Za-z])(?:SSN|ITIN|TFN|NINO|DNI|NIE|NIF|NRIC|HKID|CPF(?:/MF)?|BSN|PESEL|CURP|INSEE"
+    r"|(?-i:SIN|TIN|NI|PAN|UID|CF|NIR|AHV|AVS|RUT)|medicare|aadh?aa?r|(?:reise)?pass(?:port|eport|aporte|aporto)?"
+    r"|travel document|tax file|tax(?:payer)? id[a-z]*|tax code|steuer-?id[a-z]*|steuernummer|idnr\.?|codice fiscale"
+    r"|s[eé]curit[eé] sociale|personnummer|social(?: security| insurance)?|national (?:insurance|id[a-z]*)"
+    r"|foreigner'?s number|(?:driv[a-z]+|driver'?s) licen[cs]e"
+    r"|(?:identity|id|residen[a-z]+|insurance) (?:card|number|no|document|permit)"
+    r"|(?:ROC|Taiwan|Hong Kong|German|French|Dutch|[a-z]+(?:ese|ish|ian|can)) ID)(?![A-Za-z])"
+    r"|身[份分][证證]|公民身份|[证證]件|护照|護照|通行[证證]|居留[证證]|居住证|驾驶?证|駕照|台胞证|回[乡鄉]证|旅行[证證]"
+    r"|社[会會]?(?:安全?|保[险險障]?)(?=[号號])|国民保险|[税稅](?=[号號]))"
 )
-_BESIDE = r"(?:\s?(?:number|no\b|#|card|字?[号號]码?碼?)){0,2}(?:\s?(?:is|was|are|[是为為]))?[\s:：.#=(（]{0,3}"
+_BESIDE = (
+    r"(?i:(?:[)]?\s?(?:(?:numbers?|card|code|document|no\.?|nr\.?|num\.?)(?![A-Za-z])|#|字?[号號]码?碼?|卡)){0,3}"
+    r"[)]?(?:,? it(?:'s| is))?(?:\s?(?:is|was|are|[是为為]))?[\s:#=(]{0,3})"
+)
 _VALUE = (
-    rf"(?:[A-Za-z]{{1,2}}-?|[A-Z]{{1,2}}{GAP}(?=\d\d{GAP}|\d{{6}}{GAP}?[A-Z]\b))?\d(?:(?:{GAP}|-)?\d){{5,17}}(?:(?:{GAP}|-)?[A-Z](?![A-Za-z])|\([\dA]\))?"
-    r"|[A-Z]{5}\d{4}[A-Z]"
+    rf"(?:[A-Za-z]{{1,3}}|(?!PO)[A-Z]{{1,2}}{GAP})?\d(?:{GAP}?\d){{4,18}}"
+    rf"(?:{GAP}?[A-HJ-Z](?![A-Za-z0-9])| ?\([\dA-Za-z]\))?"
+    r"|(?=(?:[A-Za-z]*\d){4})[A-Za-z0-9]{6,18}"
+    rf"|[A-Z]{{5}}{GAP}\d{{4}}{GAP}[A-Z]|[A-Z]{{3}}{GAP}?[A-Z]{{3}}{GAP}?\d\d[A-Z]\d\d{GAP}?[A-Z]\d{{3}}[A-Z]"
 )
+_BEHIND = rf"(?=\s?(?:\(|(?i:is|was|as|=|是)\s?(?:(?i:my|our|the|his|her|我的)(?:\s[\w'’]+)?\s?\(?)?\s?){_WORDS})"
 NATIONAL = (
-    rf"(?i:{_CALLED}{_BESIDE})(?P<called>{_VALUE})(?![A-Za-z0-9])"
-    rf"|(?<![A-Za-z0-9+])(?:(?P<before>{_VALUE})(?=(?i:\s?[(（]|\s?(?:is|was|是)\s?(?:my|our|我的)?\s?){_CALLED})"
-    rf"|(?:{_FORMS})(?![A-Za-z0-9]))"
+    rf"{_WORDS}{_BESIDE}(?P<called>{_VALUE})(?![A-Za-z0-9])"
+    rf"|(?<![A-Za-z0-9+])(?:(?P<before>{_VALUE}){_BEHIND}|(?:{_FORMS})(?![A-Za-z0-9]))"
 )
 
 
@@ -78,14 +93,21 @@ def chinese(number: str) -> bool:
     return plain[-1] == "10X98765432"[total % 11]
 
 
-def national(match: re.Match[str]) -> bool:
-    """Tell whether what ``NATIONAL`` found passes the check of its kind, where the kind has one."""
-    number = re.sub(r"\W", "", match.group(match.lastgroup or 0)).upper()
-    if match.lastgroup == "taiwan":
-        return _taiwan(number)
-    if match.lastgroup == "hongkong":
-        return _hong_kong(number)
-    return match.lastgroup != "aadhaar" or _verhoeff(number)
+def national(match: re.Match[str]) -> int:
+    """Give how much of what ``NATIONAL`` found is a number: all that passes the check of its kind, where it has one.
+
+    Beside a word for such numbers, figures of a card are none, and a line that holds eight is whole.
+    """
+    found = match.group(match.lastgroup or 0)
+    if match.lastgroup in ("called", "before"):
+        line = found.find("\n")
+        found = found[:line] if line >= 0 and len(re.sub(r"\W", "", found[:line])) >= 8 else found
+    number = re.sub(r"\W", "", found).upper()
+    check = _CHECKS.get(match.lastgroup or "")
+    is_card = (
+        13 <= len(number) <= 19 and number.isdigit() and luhn(number) and not (len(number) == 15 and _france(number))
+    )
+    return len(found) if (not is_card if check is None else check(number)) else 0
 
 
 def _taiwan(number: str) -> bool:
@@ -99,8 +121,10 @@ def _hong_kong(number: str) -> bool:
     return sum(weight * value for weight, value in zip(range(9, 0, -1), values, strict=True)) % 11 == 0
 
 
-def _verhoeff(number: str) -> bool:
-    """Tell whether figures pass Verhoeff's check in the dihedral group of order ten, which Aadhaar uses."""
+def _aadhaar(number: str) -> bool:
+    """Tell whether figures pass Verhoeff's check in the dihedral group of order ten, and are no card of Maestro."""
+    if number[:2] in ("50", *(str(one) for one in range(56, 70))) and luhn(number):
+        return False
     turned, check = "1576283094", 0
     for place, digit in enumerate(reversed(number)):
         value = int(digit)
@@ -114,3 +138,41 @@ def _dihedral(one: int, other: int) -> int:
     if one < 5:
         return (one + other) % 5 + (5 if other >= 5 else 0)
     return (one - other) % 5 + (0 if other >= 5 else 5)
+
+
+def _spain(number: str) -> bool:
+    """Tell whether a DNI or NIE ends with its letter: the figures modulo 23; X, Y, Z are 0, 1, 2."""
+    figures = number[:-1].replace("X", "0").replace("Y", "1").replace("Z", "2")
+    return number[-1] == "TRWAGMYFPDXBNJZSQVHLCKE"[int(figures) % 23]
+
+
+def _italy(number: str) -> bool:
+    """Tell whether a codice fiscale ends with its letter: odd places are weighed, even ones counted."""
+    odd = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23)
+    values = [int(letter) if letter.isdigit() else ord(letter) - 65 for letter in number[:15]]
+    return (sum(odd[value] for value in values[::2]) + sum(values[1::2])) % 26 == ord(number[-1]) - 65
+
+
+def _france(number: str) -> bool:
+    """Tell whether the number of the social insurance ends with 97 less the rest; Corsica is 19 and 18."""
+    return (int(number[:13].replace("2A", "19").replace("2B", "18")) + int(number[13:])) % 97 == 0
+
+
+def _brazil(number: str) -> bool:
+    digits = [int(digit) for digit in number]
+    sums = [sum(w * digit for w, digit in zip(range(size + 1, 1, -1), digits, strict=False)) for size in (9, 10)]
+    return all(total * 10 % 11 % 10 == digit for total, digit in zip(sums, digits[9:], strict=True))
+
+
+_CHECKS = {
+    "taiwan": _taiwan,
+    "hongkong": _hong_kong,
+    "aadhaar": _aadhaar,
+    "spain": _spain,
+    "italy": _italy,
+    "france": _france,
+    "brazil": _brazil,
+    "nino": str.isalnum,
+    "pan": str.isalnum,
+    "itin": str.isalnum,
+}
