@@ -48,8 +48,10 @@ _CARDS: Mapping[str, Sequence[Sequence[int]]] = {
 }
 _BETWEEN = (" ", " ", "-", "-", "", "", ".", "\u00a0", "  ", " - ", "\u2013")
 _NINO = ("AB", "CE", "HK", "JC", "LW", "NX", "PY", "RZ", "SM", "TN", "WP")
-_VERHOEFF = ("0123456789", "1234067895", "2340178956", "3401289567", "4012395678")
-_VERHOEFF += ("5987604321", "6598710432", "7659821043", "8765932104", "9876543210")
+_VERHOEFF: Sequence[str] = (
+    *("0123456789", "1234067895", "2340178956", "3401289567", "4012395678"),
+    *("5987604321", "6598710432", "7659821043", "8765932104", "9876543210"),
+)
 _MOVED = (
     "0123456789",
     "1576283094",
@@ -69,6 +71,8 @@ def fourth() -> list[Message]:
 
 class Writer:
     """Write messages of one language from a file of forms."""
+
+    faker_phones = True
 
     def __init__(self, language: str, forms: Mapping[str, Any], seed: int) -> None:
         self.language, self.forms, self.chosen = language, forms, random.Random(f"{seed}{language}")
@@ -153,7 +157,7 @@ class Writer:
 
     def _phone(self) -> str:
         country = self.chosen.choice(list(self.forms["phones"]))
-        if country in FAKER_PHONES and self.chosen.random() < 0.25:
+        if self.faker_phones and country in FAKER_PHONES and self.chosen.random() < 0.25:
             return str(self.fakers[FAKER_PHONES[country]].phone_number())
         return self._filled(self.chosen.choice(self.forms["phones"][country]))
 
@@ -189,7 +193,7 @@ class Writer:
         """Give what an identity number is called, and one in some form: ``_`` its next letter, ``x`` in lower case."""
         name, given = self.chosen.choice(list(self.forms["identities"].items()))
         form, label = self.chosen.choice(given["forms"]), self.chosen.choice(given[self.language])
-        if name == "passport":
+        if name not in self.numbers:
             return label, self._filled(form)
         letters = iter(re.sub(r"\W", "", self.numbers[name]()))
         return label, "".join(next(letters) if c == "_" else next(letters).lower() if c == "x" else c for c in form)

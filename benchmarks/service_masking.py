@@ -1,10 +1,12 @@
 """Measure masking on 2,000 messages made with Faker: 1,000 English (en_US), 1,000 Chinese (zh_CN).
 
-    python -m benchmarks.service_masking [--set development held-out third fourth]
+    python -m benchmarks.service_masking [--set development held-out third fourth fifth]
 
 ``development`` was looked at while the patterns were written. ``held-out`` has other locales (en_US, en_GB, en_AU,
 en_CA; zh_CN, zh_TW), seeds, sentences and decoys, written before the patterns were run on it. ``third`` is
 benchmarks/masking_formats.py: forms that people write, and identity numbers of seven places, again written before.
+``fourth`` is benchmarks/masking_fourth.py: more countries, written before by someone who had not read the patterns;
+``fifth`` is benchmarks/masking_fifth.py: 500 messages with other forms still, by the author of the patterns.
 
 Each message is a sentence of a customer with one or two values of known kind, or a decoy (an order or parcel number, a
 price, a date, a version). A value is found when one finding of its kind covers it whole; a finding is right when it
@@ -19,12 +21,13 @@ from dataclasses import replace
 
 from faker import Faker
 
+from benchmarks.masking_fifth import fifth
 from benchmarks.masking_formats import third
 from benchmarks.masking_fourth import fourth
 from mmsdk import evaluation, guard
 
 STRUCTURED = {"email", "phone", "credit_card", "iban", "ssn", "chinese_id", "id"}
-OTHERS = {"third": third, "fourth": fourth}
+OTHERS = {"third": third, "fourth": fourth, "fifth": fifth}
 IDENTITY = {"ssn", "chinese_id", "national_id"}
 ENGLISH = {
     "email": ("You can write to {} about it.", "my mail is {}, please answer there", "Contact {}"),
