@@ -310,14 +310,14 @@ _NAMED_CJK = (
 )
 _KINDS: dict[str, tuple[re.Pattern[str], Callable[[re.Match[str]], int]]] = {
     "email": (
-        _pattern(rf"{_LATIN}(?:{_LATIN}|[._%+'’-]){{0,63}}@(?:(?:{_LATIN}|-){{1,63}}\.){{1,8}}[A-Za-z]{{2,24}}"),
+        _pattern(rf"(?:{_LATIN}|_)(?:{_LATIN}|[._%+'’-]){{0,63}}@(?:(?:{_LATIN}|-){{1,63}}\.){{1,8}}[A-Za-z]{{2,24}}"),
         _any,
     ),
     "iban": (_pattern(identity.IBAN), _iban),
     "chinese_id": (_pattern(identity.CHINESE), _chinese_id),
     "ssn": (_pattern(identity.SSN), _any),
     "national_id": (re.compile(identity.NATIONAL), identity.national),
-    "credit_card": (_pattern(rf"(?<!\d{{4}}[ -])(?:{_CARD})(?:{identity.GAP}?\d){{8,15}}"), _card),
+    "credit_card": (_pattern(rf"(?<!\d{{4}}[ -])(?:{_CARD})(?:(?:{identity.GAP}|, )?\d){{8,15}}"), _card),
     "ip": (_pattern(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"), _address),
     "phone": (telephone.PATTERN, telephone.accepted),
     "address": (re.compile(f"{_STREET}|{_ADDRESS_CJK}"), _any),

@@ -6,7 +6,7 @@ for it. It knows nothing of texts around other kinds of personal data.
 
 import re
 
-GAP = r"(?:[ \u00a0\n]{1,2}|[ \u00a0\n]?[.\-/\u2013\u2014][ \u00a0\n]?)"
+GAP = r"(?:\s{1,2}|\s?[.\-/_\u2013\u2014]\s?)"
 """What stands between groups of figures: a space, a dot, a hyphen or dash with spaces or without, the end of a line."""
 _LENGTHS = (  # of an IBAN, by country: the registry of SWIFT, release 99
     "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 "
@@ -31,23 +31,26 @@ _FORMS = "|".join(
         r"(?P<spain>\d{1,2}\.\d{3}\.\d{3}-?[A-Z]|\d{8}-[A-Z]|[XYZxyz]-?\d{7}-?[A-Za-z])",
         r"(?P<italy>(?i:[A-Z]{3} ?[A-Z]{3} ?\d\d[A-EHLMPRST]\d\d ?[A-Z]\d{3}[A-Z]))",
         rf"(?P<france>[12]{GAP}?\d\d{GAP}?(?:0[1-9]|1[0-2]|[2-9]\d){GAP}?(?:\d\d|2[AB]){GAP}?\d{{3}}{GAP}?\d{{3}}{GAP}?\d\d)",
+        r"(?P<switzerland>756\.\d{4}\.\d{4}\.\d\d)",
         r"(?P<brazil>\d{3}\.\d{3}\.\d{3}-\d\d)",
     )
 )
 _WORDS = (
-    r"(?i:(?<![A-Za-z])(?:SSN|ITIN|TFN|NINO|DNI|NIE|NIF|NRIC|HKID|CPF(?:/MF)?|BSN|PESEL|CURP|INSEE"
-    r"|(?-i:SIN|TIN|NI|PAN|UID|CF|NIR|AHV|AVS|RUT)|medicare|aadh?aa?r|(?:reise)?pass(?:port|eport|aporte|aporto)?"
+    r"(?i:(?<![A-Za-z])(?:SSN|ITIN|TFN|NINO|DNI|NIE|NIF|NRIC|HKID|CPF(?:/MF)?|BSN|PESEL|CURP|INSEE|PPSN?|RRN"
+    r"|(?-i:SIN|TIN|NI|PAN|UID|CF|NIR|AHV|AVS|RUT|FIN)|medicare|aadh?aa?r|(?:reise)?pas+(?:port|eport|aporte|aporto)?"
     r"|travel document|tax file|tax(?:payer)? id[a-z]*|tax code|steuer-?id[a-z]*|steuernummer|idnr\.?|codice fiscale"
-    r"|s[eé]curit[eé] sociale|personnummer|social(?: security| insurance)?|national (?:insurance|id[a-z]*)"
-    r"|foreigner'?s number|(?:driv[a-z]+|driver'?s) licen[cs]e"
-    r"|(?:identity|id|residen[a-z]+|insurance) (?:card|number|no|document|permit)"
-    r"|(?:ROC|Taiwan|Hong Kong|German|French|Dutch|[a-z]+(?:ese|ish|ian|can)) ID)(?![A-Za-z])"
-    r"|身[份分][证證]|公民身份|[证證]件|护照|護照|通行[证證]|居留[证證]|居住证|驾驶?证|駕照|台胞证|回[乡鄉]证|旅行[证證]"
-    r"|社[会會]?(?:安全?|保[险險障]?)(?=[号號])|国民保险|[税稅](?=[号號]))"
+    r"|s[eé]curit[eé] sociale|contribuinte|[a-zø]+(?:register|service|sels|son|versicherungs)nummer"
+    r"|social(?: security| insurance)?|soc\.? ?sec\.?|national (?:insurance|id[a-z]*)|foreigner'?s number"
+    r"|(?-i:My Number)"
+    r"|(?:individual|personal|national|identity|registration|insured|NHS)(?: identi[a-z]+)? (?:numbers?|no\.)"
+    r"|(?:identity|id|residen[a-z]+|insurance) (?:card|number|no|document|permit)|(?:driv[a-z]+|driver'?s) licen[cs]e"
+    r"|(?:ROC|PRC|HK|Taiwan|Hong Kong|German|French|Dutch|[a-z]+(?:ese|ish|ian|can)) ID)(?![A-Za-z])"
+    r"|身[份分][证證]|公民身份|[证證]件|护照|護照|通行[证證]|居留[证證]|居住证|驾驶?证|[驾駕]照|台胞证|回[乡鄉]证|旅行[证證]"
+    r"|社[会會]?(?:安全?|保[险險障]?)(?=[号號])|国民保险|[税稅](?=[号號])|[个個]人(?=番号|号码)|居民登[录錄記记])"
 )
 _BESIDE = (
-    r"(?i:(?:[)]?\s?(?:(?:numbers?|card|code|document|no\.?|nr\.?|num\.?)(?![A-Za-z])|#|字?[号號]码?碼?|卡)){0,3}"
-    r"[)]?(?:,? it(?:'s| is))?(?:\s?(?:is|was|are|[是为為]))?[\s:#=(]{0,3})"
+    r"(?i:(?:[)]?\s?(?:(?:numbers?|card|code|document|no\.?|nr\.?|num\.?)(?![A-Za-z])|#|字?[号號]码?碼?|番号|卡)){0,3}"
+    r"(?:\([^()\d]{1,8}\)|[)])?(?:,? it(?:'s| is))?(?:\s?(?:is|was|are|[是为為]))?,?[\s:#=(]{0,3})"
 )
 _VALUE = (
     rf"(?:[A-Za-z]{{1,3}}|(?!PO)[A-Z]{{1,2}}{GAP})?\d(?:{GAP}?\d){{4,18}}"
@@ -55,7 +58,8 @@ _VALUE = (
     r"|(?=(?:[A-Za-z]*\d){4})[A-Za-z0-9]{6,18}"
     rf"|[A-Z]{{5}}{GAP}\d{{4}}{GAP}[A-Z]|[A-Z]{{3}}{GAP}?[A-Z]{{3}}{GAP}?\d\d[A-Z]\d\d{GAP}?[A-Z]\d{{3}}[A-Z]"
 )
-_BEHIND = rf"(?=\s?(?:\(|(?i:is|was|as|=|是)\s?(?:(?i:my|our|the|his|her|我的)(?:\s[\w'’]+)?\s?\(?)?\s?){_WORDS})"
+_MINE = r"(?i:my|our|the|his|her|我的)(?:\s[\w'’]+)?\s?\(?"
+_BEHIND = rf"(?=\s?(?:\((?:[A-Za-z]+ )?|(?i:is|was|as|=|是)\s?(?:{_MINE})?\s?){_WORDS})"
 NATIONAL = (
     rf"{_WORDS}{_BESIDE}(?P<called>{_VALUE})(?![A-Za-z0-9])"
     rf"|(?<![A-Za-z0-9+])(?:(?P<before>{_VALUE}){_BEHIND}|(?:{_FORMS})(?![A-Za-z0-9]))"
@@ -175,4 +179,5 @@ _CHECKS = {
     "nino": str.isalnum,
     "pan": str.isalnum,
     "itin": str.isalnum,
+    "switzerland": str.isalnum,
 }
