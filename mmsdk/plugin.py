@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, create_model
 
 from mmsdk.runtime import Runtime
 
@@ -44,6 +44,23 @@ class Task:
                 "this is a mistake in the plugin"
             )
         return response
+
+
+def for_models(request: type[BaseModel]) -> type[BaseModel]:
+    """Give a request model without the fields that no language model may fill, such as who is logged in.
+
+    They are marked ``Field(..., json_schema_extra={"caller": True})``.
+    """
+    fields = request.model_fields
+    extras = {name: field.json_schema_extra for name, field in fields.items()}
+    hidden = {name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("caller")}
+    if not hidden:
+        return request
+    shown: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items() if name not in hidden}
+    made: type[BaseModel] = create_model(
+        request.__name__, __config__=request.model_config, __doc__=request.__doc__, **shown
+    )
+    return made
 
 
 @dataclass(frozen=True)

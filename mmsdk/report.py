@@ -24,11 +24,13 @@ body{margin:0 auto;max-width:72rem;padding:1.5rem;background:var(--ground);color
 font:16px/1.5 system-ui,sans-serif}
 h1{font-size:1.6rem;margin:.2rem 0}h2{font-size:1.2rem;margin:2rem 0 .5rem}p{max-width:48rem}.soft{color:var(--soft)}
 table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;padding:.35rem .6rem;vertical-align:top;
-border-bottom:1px solid var(--line)}th{color:var(--soft);font-weight:600}td.number{text-align:right;white-space:nowrap;
-font-variant-numeric:tabular-nums}a{color:var(--link)}.table{overflow-x:auto;margin:.5rem 0 1.5rem}
+border-bottom:1px solid var(--line)}th{color:var(--soft);font-weight:600}
+th.number,td.number{text-align:right}td.number{white-space:nowrap;font-variant-numeric:tabular-nums}a{color:var(--link)}
+.table{overflow-x:auto;margin:.5rem 0 1.5rem}
 .chart{width:100%;margin:.5rem 0 1rem}
 dl{display:flex;flex-wrap:wrap;gap:.8rem;margin:1rem 0}dl div{background:var(--panel);border-radius:.5rem;
 padding:.6rem 1rem}dt{color:var(--soft);font-size:.8rem}dd{margin:0;font-size:1.3rem;font-variant-numeric:tabular-nums}
+@media(max-width:30rem){body{padding:1rem}th,td{padding:.35rem .3rem}}
 """
 _DRAW = """
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -86,7 +88,12 @@ class Report:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         """Add a table; numbers are set to the right."""
-        head = "".join(f'<th scope="col">{_escaped(column)}</th>' for column in columns)
+        numeric = [any(isinstance(cell, int | float) for cell in cells) for cells in zip(*rows, strict=False)]
+        numeric += [False] * (len(columns) - len(numeric))
+        heads = (' class="number"' if is_number else "" for is_number in numeric)
+        head = "".join(
+            f'<th scope="col"{kind}>{_escaped(column)}</th>' for kind, column in zip(heads, columns, strict=True)
+        )
         body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
         self._parts.append(
             f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel
 
+from mmsdk.plugin import for_models
+
 
 class _Task(Protocol):
     @property
@@ -20,17 +22,24 @@ class _App(Protocol):
     def run(self, name: str, request: Mapping[str, Any]) -> BaseModel: ...
 
 
-def tools(app: _App) -> list[StructuredTool]:
-    """Give one LangChain tool a plugin task; ``finance.score`` is called ``finance_score`` and gives JSON."""
-    return [_tool(app, name, task) for name, task in app.tasks.items()]
+def tools(app: _App, fixed: Mapping[str, Mapping[str, Any]] | None = None) -> list[StructuredTool]:
+    """Give one LangChain tool a plugin task; ``finance.score`` is called ``finance_score`` and gives JSON.
+
+    What only a caller may say (who is logged in) is no argument of a tool, since an LLM fills those; ``fixed`` holds
+    it by task: ``{"service.reply": {"customer": "ann"}}``.
+    """
+    return [_tool(app, name, task, (fixed or {}).get(name, {})) for name, task in app.tasks.items()]
 
 
-def _tool(app: _App, name: str, task: _Task) -> StructuredTool:
+def _tool(app: _App, name: str, task: _Task, fixed: Mapping[str, Any]) -> StructuredTool:
     def run(**request: Any) -> Any:
         plain = {key: value.model_dump() if isinstance(value, BaseModel) else value for key, value in request.items()}
-        return app.run(name, plain).model_dump(mode="json")
+        return app.run(name, {**plain, **fixed}).model_dump(mode="json")
 
-    label = name.replace(".", "_")
     return StructuredTool.from_function(
-        run, name=label, description=task.help or name, args_schema=task.request, infer_schema=False
+        run,
+        name=name.replace(".", "_"),
+        description=task.help or name,
+        args_schema=for_models(task.request),
+        infer_schema=False,
     )

@@ -20,7 +20,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, Streamable
 from pydantic import BaseModel, Field
 
 import mmsdk
-from mmsdk.plugin import Task
+from mmsdk.plugin import Task, for_models
 from mmsdk.server import logs, problems
 from mmsdk.server.folder import save
 from mmsdk.server.plugins import called
@@ -87,7 +87,9 @@ class Tools:
         }
         for task in service.app.tasks.values():
             run = partial(self._task, task)
-            self._tools[task.name.replace(".", "_")] = _Tool(task.request, task.help, "write", run, whole=True)
+            self._tools[task.name.replace(".", "_")] = _Tool(
+                for_models(task.request), task.help, "write", run, whole=True
+            )
         self.server: Server[Any] = Server(
             "mmsdk", version=mmsdk.__version__, on_list_tools=self._listed, on_call_tool=self._answered
         )
@@ -168,7 +170,8 @@ class Tools:
         return {**counts, "failed": [failure for one in done for failure in one["failed"]]}
 
     def _task(self, task: Task, request: BaseModel, _: Work) -> Any:
-        return called(self._service, task, request).model_dump(mode="json")
+        whole = request if isinstance(request, task.request) else task.request.model_validate(request.model_dump())
+        return called(self._service, task, whole).model_dump(mode="json")
 
 
 def _work(ctx: Any) -> Work:

@@ -106,7 +106,10 @@ def page(found: Mapping[str, Any]) -> Report:
     _bars(report, "Messages by intent", {name: one["messages"] for name, one in found["intents"].items()})
     report.heading("Questions without an answer")
     rows = [(one["question"], one["times"], " · ".join(one["like"])) for one in found["unanswered"][:50]]
-    report.table(("question", "times", "like it"), rows)
+    if rows:
+        report.table(("question", "times", "like it"), rows)
+    else:
+        report.text("None.")
     report.heading("Coverage by intent")
     counted = [(name, one["messages"], one["answered"], one["handed_over"]) for name, one in found["intents"].items()]
     report.table(("intent", "messages", "answered", "handed over"), counted)
@@ -116,15 +119,20 @@ def page(found: Mapping[str, Any]) -> Report:
 def evaluation_page(done: Mapping[str, Any]) -> Report:
     """Make a page of an evaluation: its figures, and the dial's curve if it was tried."""
     report = Report("Evaluation of the service agent", f"{done['messages']} messages")
-    rows = [(name, one["value"], one["low"], one["high"]) for name, one in done["figures"].items()]
-    report.table(("figure", "value", "95 % from", "to"), rows)
+    rows = [
+        (name.replace("_", " "), one["value"], one["low"], one["high"], one.get("n"))
+        for name, one in done["figures"].items()
+    ]
+    report.table(("figure", "value", "95 % from", "to", "messages"), rows)
     if "curve" in done:
         report.heading("The dial")
         x = [one["dial"] for one in done["curve"]]
         names = {"answered": "answered", "wrong_of_answered": "wrong among them", "handed_over": "handed over"}
+        names["asked_again"] = "asked again"
         traces = [{"x": x, "y": [one[key] for one in done["curve"]], "name": name} for key, name in names.items()]
         axes = {"xaxis": {"title": {"text": "dial: 0 answers more, 1 hands over more"}}, "yaxis": {"range": [0, 1]}}
-        report.chart([trace | {"mode": "lines+markers"} for trace in traces], axes)
+        axes |= {"legend": {"orientation": "h", "y": -0.25}, "margin": {"l": 40, "r": 20, "t": 20, "b": 110}}
+        report.chart([trace | {"mode": "lines+markers"} for trace in traces], axes, height=420)
     return report
 
 
@@ -185,7 +193,11 @@ def _bars(report: Report, title: str, counts: Mapping[str, int]) -> None:
         report.heading(title)
         names, values = list(counts)[:20][::-1], list(counts.values())[:20][::-1]
         whole = {"dtick": 1} if max(values) <= 5 else {"tickformat": ",d"}
-        layout = {"margin": {"l": 160, "t": 10}, "xaxis": {"title": {"text": "number"}, **whole}}
+        layout = {
+            "margin": {"l": 10, "r": 20, "t": 10, "b": 45},
+            "xaxis": {"title": {"text": "number"}, **whole},
+            "yaxis": {"automargin": True, "ticklabelstandoff": 6},
+        }
         report.chart(
             [{"type": "bar", "orientation": "h", "x": values, "y": names}], layout, height=120 + 24 * len(names)
         )

@@ -69,6 +69,8 @@ def read_cases(file: str | Path) -> list[dict[str, Any]]:
         if value not in _TRUE | _FALSE:
             raise InputError(f"row {number} of {file}: handover is yes or no, not {row['handover']!r}")
         row["handover"] = None if row.get("handover") in (None, "") else value in _TRUE
+        if str(row.get("answer") or "").strip().casefold() in {"yes", "no", "true", "false"}:
+            raise InputError(f"row {number} of {file}: answer is words that the reply must hold, not {row['answer']!r}")
         row["intent"] = str(row.get("intent") or "").strip()
     return rows
 
@@ -154,7 +156,7 @@ def shown(figures: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
 
 
 def point(cases: Sequence[Case], dial: float) -> dict[str, float]:
-    """Give one point of the dial's curve: the share answered, the share wrong among them, the share handed over."""
+    """Give one point of the dial's curve: the shares answered, wrong among them, handed over, asked to say again."""
     judged = [case for case in cases if case.row.get("answer") or case.row.get("source") or case.row.get("intent")]
     answered = [case for case in judged if case.answered]
     wrong = sum(not case.right for case in answered)
@@ -163,6 +165,7 @@ def point(cases: Sequence[Case], dial: float) -> dict[str, float]:
         "answered": len(answered) / max(1, len(judged)),
         "wrong_of_answered": wrong / max(1, len(answered)),
         "handed_over": sum(case.reply.status == "handover" for case in judged) / max(1, len(judged)),
+        "asked_again": sum(case.reply.status in ("unsure", "clarify") for case in judged) / max(1, len(judged)),
     }
 
 

@@ -37,7 +37,8 @@ font:16px/1.5 system-ui,sans-serif}h1{font-size:1.4rem}article{background:var(--
 padding:.8rem 1rem;margin:.8rem 0}article.late{border-left:4px solid #c33}.soft{color:var(--soft);font-size:.85rem}
 p{margin:.3rem 0;overflow-wrap:anywhere}form{display:flex;flex-wrap:wrap;gap:.5rem;margin:.5rem 0}
 input,button{font:inherit;padding:.4rem .6rem;border:1px solid var(--line);border-radius:.4rem;background:var(--ground);
-color:var(--ink)}input[name=text]{flex:1 1 14rem}button{background:var(--link);color:var(--ground);border:0}
+color:var(--ink)}a{color:var(--link)}input[name=text]{flex:1 1 14rem}
+button{background:var(--link);color:var(--ground);border:0}
 """
 
 
@@ -63,7 +64,10 @@ def chat(get: Get, *, embed: Sequence[str] = ()) -> Any:
 
     async def people(request: Request) -> Response:
         session, after = request.query_params.get("session", ""), request.query_params.get("after", "0")
-        rows = await run_in_threadpool(_spoken, get(), session, int(after) if after.isdigit() else 0)
+        try:
+            rows = await run_in_threadpool(lambda: _spoken(get(), session, int(after) if after.isdecimal() else 0))
+        except MmsdkError as error:
+            return JSONResponse({"error": str(error)}, error.status)
         return JSONResponse(rows)
 
     async def talk(socket: WebSocket) -> None:
@@ -93,17 +97,19 @@ def console(get: Get) -> Any:
     """Make the console: the queue with its clock; take a thread, write in it, give it back."""
 
     def index(_: Request) -> Response:
-        return HTMLResponse(_desk(get()), headers=_headers(_FORMS))
+        try:
+            return HTMLResponse(_desk(get()), headers=_headers(_FORMS))
+        except MmsdkError as error:
+            return _refused(error)
 
     async def act(request: Request) -> Response:
         if not _own(request):
             return Response("requests of other sites are refused", 403)
         body = (await request.body())[:_LONGEST].decode("utf-8", "replace")
         try:
-            await run_in_threadpool(_acted, get(), body)
+            await run_in_threadpool(lambda: _acted(get(), body))
         except MmsdkError as error:
-            page = f"<!doctype html><p>{escape(str(error))}</p><p><a href='./'>back</a></p>"
-            return HTMLResponse(page, error.status, headers=_headers(_FORMS))
+            return _refused(error)
         return RedirectResponse("./", 303)
 
     return Starlette(routes=[Route("/", index), Route("/act", act, methods=["POST"])])
@@ -113,7 +119,10 @@ def figures(get: Get) -> Any:
     """Make the page of analytics."""
 
     def index(_: Request) -> Response:
-        agent = get()
+        try:
+            agent = get()
+        except MmsdkError as error:
+            return _refused(error)
         encoder = next((one for one in agent.runtime.encoders() if "text" in one.modalities), None)
         return HTMLResponse(analytics.page(analytics.figures(agent.state, encoder=encoder)).html())
 
@@ -121,6 +130,16 @@ def figures(get: Get) -> Any:
 
 
 _FORMS = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def _refused(error: MmsdkError) -> Response:
+    """Say what is wrong, with the way back."""
+    page = (
+        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
+        f"<title>Error</title><style>{_STYLE}</style><h1>This did not work</h1><p>{escape(str(error))}</p>"
+        "<p><a href='./'>back</a></p></html>"
+    )
+    return HTMLResponse(page, error.status, headers=_headers(_FORMS))
 
 
 def _headers(policy: str) -> dict[str, str]:
@@ -197,7 +216,8 @@ def _thread(agent: "ServiceAgent", row: dict[str, Any]) -> str:
     turns = agent.state.turns(row["session"], last=12)
     said = "".join(f"<p><b>{escape(one['role'])}</b> {escape(one['text'])}</p>" for one in turns if one["text"])
     slots = ", ".join(f"{name}: {value}" for name, value in packet.get("slots", {}).items())
-    about = [packet.get("language", ""), packet.get("intent", ""), slots, packet.get("sentiment", "")]
+    customer = f"customer {packet['customer']}{' (VIP)' * bool(packet.get('vip'))}" if packet.get("customer") else ""
+    about = [customer, packet.get("language", ""), packet.get("intent", ""), slots, packet.get("sentiment", "")]
     clock = f"{_spell(abs(row['seconds_left']))} {'left' if row['seconds_left'] >= 0 else 'late'}"
     who = f"held by {held}" if held else "waiting"
     fields = f"<input type='hidden' name='number' value='{row['number']}'>"

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 
 from mmsdk import Plugin, load, task
 from mmsdk.errors import InputError, SettingsError
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SECRET = "SERVICE_WEBHOOK_SECRET"  # noqa: S105  the name of the environment variable
 """The environment variable that holds what webhooks are signed with."""
+CALLER: dict[str, JsonValue] = {"caller": True}
+"""Marks what the calling program says, never a language model: see ``mmsdk.plugin.for_models``."""
 Knowledge = Annotated[str | None, typer.Option(help="Folder of the collection; else the setting's.")]
 Intents = Annotated[str | None, typer.Option(help="Trained intents or a file of examples; else the setting's.")]
 Book = Annotated[str | None, typer.Option("--playbook", help="YAML of replies and flows; else the setting's.")]
@@ -39,8 +41,8 @@ class ReplyRequest(BaseModel, extra="forbid"):
 
     message: str = Field("", description="what the customer writes")
     session: str | None = Field(None, description="the conversation; without it a new one begins")
-    customer: str = Field("", description="who is logged in, as the caller knows them")
-    vip: bool = Field(False, description="whether people serve this customer")
+    customer: str = Field("", description="who is logged in, as the caller knows them", json_schema_extra=CALLER)
+    vip: bool = Field(False, description="whether people serve this customer", json_schema_extra=CALLER)
     image: str | None = Field(None, description="a picture, in base64")
     audio: str | None = Field(None, description="a recording, in base64")
 
@@ -170,7 +172,9 @@ class Service(Plugin):
 
     def _evaluate(
         self,
-        file: Annotated[str, typer.Argument(help="CSV or JSONL: text, intent, source, answer, handover, session.")],
+        file: Annotated[
+            str, typer.Argument(help="CSV or JSONL of text and any of intent, source, answer, handover, session.")
+        ],
         *,
         knowledge: Knowledge = None,
         intents: Intents = None,

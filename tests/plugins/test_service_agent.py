@@ -539,3 +539,10 @@ def test_a_flow_that_the_company_took_away_is_forgotten(dentist: ServiceAgent) -
     first = dentist.reply("change my appointment")
     del dentist.engine.flows["move"]
     assert "free" in dentist.reply("Is parking free?", session=first.session).reply
+
+
+@pytest.mark.parametrize("text", ["thanks, bye", "Thank you! Goodbye.", "好的谢谢", "谢谢，再见", "that's all, thanks"])
+def test_thanks_with_a_goodbye_are_small_talk(text: str) -> None:
+    with ServiceAgent(None) as agent:
+        assert agent.reply(text).status == "small_talk"
+        assert agent.reply("thanks, when do you open?").status != "small_talk"

@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from mmsdk.errors import InputError
 from mmsdk_service import ServiceAgent, pages
 
 EVIL = "<script>alert(1)</script> I want a human"
@@ -78,3 +79,17 @@ def test_analytics_are_one_page_without_a_network(agent: ServiceAgent) -> None:
     page = TestClient(pages.figures(lambda: agent)).get("/").text
     assert "Why threads were handed over" in page
     assert "alert(1)</script>" not in page
+
+
+def test_pages_say_what_is_wrong_with_the_settings() -> None:
+    def broken() -> ServiceAgent:
+        raise InputError("no tool is called '<shop_status>'")
+
+    for page in (pages.console(broken), pages.figures(broken)):
+        answer = TestClient(page).get("/")
+        assert answer.status_code == 422
+        assert "no tool is called &#x27;&lt;shop_status&gt;" in answer.text
+    client = TestClient(pages.chat(broken))
+    for answer in (client.get("/people", params={"session": "x"}), client.post("/message", json={"message": "x"})):
+        assert answer.status_code == 422
+        assert answer.json() == {"error": "no tool is called '<shop_status>'"}

@@ -90,6 +90,9 @@ def test_evaluation_has_intervals_and_notices_a_regression(capsys: pytest.Captur
     (tmp_path / "worse.csv").write_text("text,intent\nwho painted the Mona Lisa,refund\n")
     assert main(["service", "evaluate", "worse.csv", "--baseline", "figures.json"]) == 1
     assert "intent_accuracy is 0.000, below" in capsys.readouterr().err
+    (tmp_path / "misread.csv").write_text("text,answer\nhello,yes\n")
+    assert main(["service", "evaluate", "misread.csv"]) == 6
+    assert "answer is words that the reply must hold, not 'yes'" in capsys.readouterr().err
     (tmp_path / "bad.csv").write_text("text,handover\nhello,maybe\n")
     assert main(["service", "evaluate", "bad.csv"]) == 6
     assert "row 1 of bad.csv: handover is yes or no, not 'maybe'" in capsys.readouterr().err
@@ -108,6 +111,11 @@ def test_the_task_takes_pictures_and_is_a_langchain_tool(bundled: Runtime) -> No
             app.run("service.reply", {"image": "%%%"})
         named = {tool.name: tool for tool in tools(app)}
         assert named["service_reply"].invoke({"message": "hello"})["status"] == "small_talk"
+        assert {"customer", "vip"}.isdisjoint(named["service_reply"].args)
+        mine = {tool.name: tool for tool in tools(app, {"service.reply": {"customer": "ann"}})}
+        said = mine["service_reply"].invoke({"message": "hello", "customer": "holt"})
+        kept = app.plugin("service").agent.state.export("ann")["sessions"]
+        assert [one["id"] for one in kept] == [said["session"]]
 
 
 def test_wrong_settings_are_errors_with_advice(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
