@@ -27,7 +27,8 @@ SAME, AHEAD = 0.85, 0.17
 unsure rather than wrong."""
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _CRITICAL = re.compile(
-    rf"(?:[€$£¥]\s?\d[\d.,]*\d|[€$£¥]\s?\d|\d[\d.,]*\s?(?:euros?|dollars?|pounds?|yuan|eur|usd|元|块|欧元|美元|%)(?![a-z])"
+    rf"(?:[€$£¥]\s?\d[\d.,]*\d|[€$£¥]\s?\d|\d[\d.,]*\s?(?:euros?|dollars?|pounds?|yuan|eur|usd|cents?|pence|元|块|欧元|美元|%)(?![a-z])"
+    r"(?:\s(?:and\s)?\d{1,2}\s(?:cents?|pence)(?![a-z]))?"
     rf"|\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH}\b(?:,? \d{{4}})?|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?\b(?:,? \d{{4}})?"
     r"|(?:\d{2,4}年)?\d{1,2}月\d{1,2}[日号]|\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}|\d{1,2}:\d{2}"
     r"|[A-Za-z]{1,4}-?\d[\dA-Za-z-]*\d|\d+(?:[ -]\d+)*)",
@@ -100,6 +101,8 @@ def critical(text: str) -> tuple[str, ...]:
 
     >>> critical("Order QM-20481 of 3 May cost 49.90 euros, not 50")
     ('QM-20481', '3 May', '49.90 euros', '50')
+    >>> critical("34 euros and 40 cents")
+    ('34 euros and 40 cents',)
     """
     return tuple(dict.fromkeys(" ".join(match.group().split()) for match in _CRITICAL.finditer(text)))
 
