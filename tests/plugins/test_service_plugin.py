@@ -113,7 +113,9 @@ def test_the_task_takes_pictures_and_is_a_langchain_tool(bundled: Runtime) -> No
         assert named["service_reply"].invoke({"message": "hello"})["status"] == "small_talk"
         assert {"customer", "vip"}.isdisjoint(named["service_reply"].args)
         mine = {tool.name: tool for tool in tools(app, {"service.reply": {"customer": "ann"}})}
-        said = mine["service_reply"].invoke({"message": "hello", "customer": "holt"})
+        with pytest.raises(ValueError, match="customer"):
+            mine["service_reply"].invoke({"message": "hello", "customer": "holt"})
+        said = mine["service_reply"].invoke({"message": "hello"})
         kept = app.plugin("service").agent.state.export("ann")["sessions"]
         assert [one["id"] for one in kept] == [said["session"]]
 
