@@ -116,7 +116,8 @@ def test_the_task_takes_pictures_and_is_a_langchain_tool(bundled: Runtime) -> No
         with pytest.raises(ValueError, match="customer"):
             mine["service_reply"].invoke({"message": "hello", "customer": "holt"})
         said = mine["service_reply"].invoke({"message": "hello"})
-        kept = app.plugin("service").agent.state.export("ann")["sessions"]
+        with State("sessions", create=False) as state:
+            kept = state.export("ann")["sessions"]
         assert [one["id"] for one in kept] == [said["session"]]
 
 
