@@ -33,6 +33,22 @@ class Task:
     help: str
     function: Callable[[Any], BaseModel]
 
+    @property
+    def offered(self) -> type[BaseModel]:
+        """``request`` without what no language model may fill, such as who is logged in.
+
+        Such fields are marked ``Field(..., json_schema_extra={"caller": True})``.
+        """
+        fields = self.request.model_fields
+        extras = {name: field.json_schema_extra for name, field in fields.items()}
+        hidden = {name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("caller")}
+        if not hidden:
+            return self.request
+        shown: dict[str, Any] = {name: (one.annotation, one) for name, one in fields.items() if name not in hidden}
+        config, doc = self.request.model_config, self.request.__doc__
+        made: type[BaseModel] = create_model(self.request.__name__, __config__=config, __doc__=doc, **shown)
+        return made
+
     def __call__(self, request: BaseModel) -> BaseModel:
         """Run it. Raises ``TypeError`` when the request or the response is not of its model."""
         if not isinstance(request, self.request):
@@ -44,23 +60,6 @@ class Task:
                 "this is a mistake in the plugin"
             )
         return response
-
-
-def for_models(request: type[BaseModel]) -> type[BaseModel]:
-    """Give a request model without the fields that no language model may fill, such as who is logged in.
-
-    They are marked ``Field(..., json_schema_extra={"caller": True})``.
-    """
-    fields = request.model_fields
-    extras = {name: field.json_schema_extra for name, field in fields.items()}
-    hidden = {name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("caller")}
-    if not hidden:
-        return request
-    shown: dict[str, Any] = {name: (field.annotation, field) for name, field in fields.items() if name not in hidden}
-    made: type[BaseModel] = create_model(
-        request.__name__, __config__=request.model_config, __doc__=request.__doc__, **shown
-    )
-    return made
 
 
 @dataclass(frozen=True)

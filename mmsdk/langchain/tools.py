@@ -6,12 +6,10 @@ from typing import Any, Protocol
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel
 
-from mmsdk.plugin import for_models
-
 
 class _Task(Protocol):
     @property
-    def request(self) -> type[BaseModel]: ...
+    def offered(self) -> type[BaseModel]: ...
     @property
     def help(self) -> str: ...
 
@@ -40,6 +38,6 @@ def _tool(app: _App, name: str, task: _Task, fixed: Mapping[str, Any]) -> Struct
         run,
         name=name.replace(".", "_"),
         description=task.help or name,
-        args_schema=for_models(task.request),
+        args_schema=task.offered,
         infer_schema=False,
     )

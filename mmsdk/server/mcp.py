@@ -20,7 +20,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, Streamable
 from pydantic import BaseModel, Field
 
 import mmsdk
-from mmsdk.plugin import Task, for_models
+from mmsdk.plugin import Task
 from mmsdk.server import logs, problems
 from mmsdk.server.folder import save
 from mmsdk.server.plugins import called
@@ -87,9 +87,7 @@ class Tools:
         }
         for task in service.app.tasks.values():
             run = partial(self._task, task)
-            self._tools[task.name.replace(".", "_")] = _Tool(
-                for_models(task.request), task.help, "write", run, whole=True
-            )
+            self._tools[task.name.replace(".", "_")] = _Tool(task.offered, task.help, "write", run, whole=True)
         self.server: Server[Any] = Server(
             "mmsdk", version=mmsdk.__version__, on_list_tools=self._listed, on_call_tool=self._answered
         )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SECRET = "SERVICE_WEBHOOK_SECRET"  # noqa: S105  the name of the environment variable
 """The environment variable that holds what webhooks are signed with."""
 CALLER: dict[str, JsonValue] = {"caller": True}
-"""Marks what the calling program says, never a language model: see ``mmsdk.plugin.for_models``."""
+"""Marks what the calling program says, never a language model: see ``mmsdk.plugin.Task.offered``."""
 Knowledge = Annotated[str | None, typer.Option(help="Folder of the collection; else the setting's.")]
 Intents = Annotated[str | None, typer.Option(help="Trained intents or a file of examples; else the setting's.")]
 Book = Annotated[str | None, typer.Option("--playbook", help="YAML of replies and flows; else the setting's.")]
