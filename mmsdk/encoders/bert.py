@@ -39,16 +39,16 @@ class Bert:
         """Give the last vectors of the tokens, float32 ``[texts, tokens, hidden]`` for each run of equal length."""
         runs = [(length, len(list(group))) for length, group in groupby(map(len, ids))]
         tokens = [token for text in ids for token in text]
-        filled = _filled(len(tokens)) - len(tokens)
-        flat = torch.tensor(tokens + [0] * filled)
+        spare = filled(len(tokens)) - len(tokens)
+        flat = torch.tensor(tokens + [0] * spare)
         places = torch.cat(
-            [*(torch.arange(length).repeat(count) for length, count in runs), torch.zeros(filled, dtype=torch.long)]
+            [*(torch.arange(length).repeat(count) for length, count in runs), torch.zeros(spare, dtype=torch.long)]
         )
         rows = self._normed(self._words[flat] + self._places[places], self._norm)
         for joined, mixed, first, inner, outer, second in self._layers:
-            attended = self._attended(_linear(rows, *joined), runs)
-            rows = self._normed(_linear(attended, *mixed).add_(rows), first)
-            rows = self._normed(_linear(_linear(rows, *inner, gelu=True), *outer).add_(rows), second)
+            attended = self._attended(linear(rows, *joined), runs)
+            rows = self._normed(linear(attended, *mixed).add_(rows), first)
+            rows = self._normed(linear(linear(rows, *inner, gelu=True), *outer).add_(rows), second)
         split = rows[: len(tokens)].float().split_with_sizes([length * count for length, count in runs])
         return [part.view(count, length, -1) for part, (length, count) in zip(split, runs, strict=True)]
 
@@ -80,7 +80,7 @@ class Bert:
         biases = torch.cat([own.query.bias * scale, own.key.bias, own.value.bias])
         after = layer.attention.output
         return (
-            (_packed(weights.detach().to(self._dtype)), biases.detach().to(self._dtype)),
+            (laid_out(weights.detach().to(self._dtype)), biases.detach().to(self._dtype)),
             self._linear(after.dense),
             self._pair(after.LayerNorm),
             self._linear(layer.intermediate.dense),
@@ -90,13 +90,13 @@ class Bert:
 
     def _linear(self, step: Any) -> tuple[Tensor, Tensor]:
         weight, bias = self._pair(step)
-        return _packed(weight), bias
+        return laid_out(weight), bias
 
     def _pair(self, step: Any) -> tuple[Tensor, Tensor]:
         return step.weight.detach().to(self._dtype), step.bias.detach().to(self._dtype)
 
 
-def _filled(rows: int) -> int:
+def filled(rows: int) -> int:
     """Give how many rows to multiply: oneDNN prepares code for every new number, which takes as long as a text."""
     step = 8 if rows <= 128 else 64
     return -(-rows // step) * step
@@ -111,7 +111,7 @@ def _softmax(scores: Tensor) -> Tensor:
     return raised.div_(raised.sum(-1, keepdim=True)).to(scores.dtype)
 
 
-def _packed(weight: Tensor) -> Tensor:
+def laid_out(weight: Tensor) -> Tensor:
     """Lay a weight out as oneDNN multiplies it, so that no call has to; as it is where torch cannot."""
     try:
         packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
@@ -121,7 +121,8 @@ def _packed(weight: Tensor) -> Tensor:
     return packed
 
 
-def _linear(rows: Tensor, weight: Tensor, bias: Tensor, *, gelu: bool = False) -> Tensor:
+def linear(rows: Tensor, weight: Tensor, bias: Tensor, *, gelu: bool = False) -> Tensor:
+    """Multiply by a weight, as it is or laid out, and add a bias."""
     if not weight.is_mkldnn:
         made = functional.linear(rows, weight, bias)
         return functional.gelu(made) if gelu else made

@@ -8,12 +8,14 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from mmsdk_graph.annotations import Sentence
 
 BUCKETS = 1 << 16
 SHAPES = ("lower", "Title", "UPPER", "Mixed", "digits", "letters and digits", "marks", "other")
 _LONGEST = 8  # words of a phrase of the lexicon
+_KEPT = 1 << 14  # words and names whose numbers are kept
 
 
 def shape(word: str) -> int:
@@ -42,6 +44,7 @@ class Lexicon:
 
     def __init__(self, counts: dict[str, dict[str, int]]) -> None:
         self.counts = counts
+        self._firsts = {phrase.split(" ", 1)[0] for phrase in counts}
 
     @classmethod
     def of(cls, sentences: Iterable[Sentence]) -> "Lexicon":
@@ -57,7 +60,7 @@ class Lexicon:
         less = _phrases(own) if own is not None else set()
         marks: list[list[str]] = [[] for _ in tokens]
         folded = [token.casefold() for token in tokens]
-        for start in range(len(tokens)):
+        for start in [n for n, word in enumerate(folded) if word.split(" ", 1)[0] in self._firsts]:
             for stop in range(start + 1, min(start + _LONGEST, len(tokens)) + 1):
                 phrase = " ".join(folded[start:stop])
                 for kind, count in self.counts.get(phrase, {}).items():
@@ -75,24 +78,40 @@ def _phrases(sentence: Sentence) -> set[tuple[str, str]]:
 def hashed(tokens: Sequence[str], marks: Sequence[Sequence[str]], signals: Sequence[str]) -> list[list[int]]:
     """Give the numbers, in [0, BUCKETS), of the features of each word; ``signals`` is what spaCy takes it for."""
     shapes = [_long_shape(token) for token in tokens]
-    folded = [token.casefold() for token in tokens]
     rows = []
     for place, word in enumerate(tokens):
-        low = folded[place]
-        names = [f"w={low}", f"W={word}", f"s={shapes[place]}", *(f"l={mark}" for mark in marks[place])]
-        names.append(f"n={signals[place]}")
-        names += [f"p{n}={word[:n]}" for n in (1, 2, 3)] + [f"x{n}={low[-n:]}" for n in (2, 3, 4)]
+        found = [*_own(word), *(_number(f"l={mark}") for mark in dict.fromkeys(marks[place]))]
+        found.append(_number(f"n={signals[place]}"))
         for step in (-2, -1, 1, 2):
             near = place + step
             inside = 0 <= near < len(tokens)
-            names.append(f"w{step}={folded[near] if inside else '^'}")
-            names.append(f"n{step}={signals[near] if inside else '^'}")
+            found.append(_near(tokens[near] if inside else "^", step))
+            found.append(_number(f"n{step}={signals[near] if inside else '^'}"))
             if abs(step) == 1:
-                names.append(f"s{step}={shapes[near] if inside else '^'}/{shapes[place]}")
-        rows.append([zlib.crc32(name.encode()) % BUCKETS for name in dict.fromkeys(names)])
+                found.append(_number(f"s{step}={shapes[near] if inside else '^'}/{shapes[place]}"))
+        rows.append(found)
     return rows
 
 
+@lru_cache(_KEPT)
+def _own(word: str) -> tuple[int, ...]:
+    low = word.casefold()
+    names = [f"w={low}", f"W={word}", f"s={_long_shape(word)}"]
+    names += [f"p{n}={word[:n]}" for n in (1, 2, 3)] + [f"x{n}={low[-n:]}" for n in (2, 3, 4)]
+    return tuple(map(_number, names))
+
+
+@lru_cache(_KEPT)
+def _near(word: str, step: int) -> int:
+    return _number(f"w{step}={word.casefold()}")
+
+
+@lru_cache(_KEPT)
+def _number(name: str) -> int:
+    return zlib.crc32(name.encode()) % BUCKETS
+
+
+@lru_cache(_KEPT)
 def _long_shape(word: str) -> str:
     plain = re.sub(r"[^\W\d_]", lambda found: "X" if found.group().isupper() else "x", word)
     return re.sub(r"(.)\1+", r"\1\1", re.sub(r"\d", "d", plain))[:12]

@@ -7,9 +7,10 @@ Chen 2021, https://arxiv.org/abs/2010.12812); from their vectors, the entities' 
 are judged. The network is written out because no library lets markers be attended to like that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +19,11 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 
 from mmsdk import weights
 from mmsdk.encoders.batching import packed
+from mmsdk.encoders.bert import filled, laid_out, linear
+from mmsdk.encoders.text import native_half
 from mmsdk.settings import Settings
 from mmsdk_graph.features import BUCKETS, SHAPES
 
@@ -31,7 +33,8 @@ WIDTH, HEADS, LAYERS, LENGTH = 384, 12, 6, 480
 KEPT, SHOWN = 4, 2
 """How many layers from below stay as they are, and from which lower one tags are read too."""
 SPACY = 96
-_BUDGET = 4096  # pieces of a batch
+BUDGET = 2048
+"""Tokens of a batch."""
 _KEEP = 1_000_000  # pieces; 1.5 GB
 Weights = Mapping[str, Tensor]
 
@@ -58,70 +61,119 @@ class Row:
     signals: Sequence[int]
     features: Sequence[Sequence[int]]
     vectors: NDArray[np.float32]
-    pairs: Sequence[Pair] = ()
     below: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """How many tokens it is, both marks included."""
+        return len(self.pieces) + 2
+
+    def bounds(self) -> tuple[list[int], list[int]]:
+        """Give where each word's pieces begin and end, counted from the start mark."""
+        begins: list[int] = []
+        ends: list[int] = []
+        for place, word in enumerate(self.words, 1):
+            if word == len(begins):
+                begins.append(place)
+                ends.append(place)
+            ends[word] = place + 1
+        return begins, ends
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Hold rows as tensors; ``firsts`` are places of first pieces, ``heads`` and ``tails`` spans of pieces of pairs."""
+    """Hold rows as tensors, one behind another: ``[tokens]``, and of ``features`` a bag for each word.
+
+    ``there`` says which of ``[rows, longest]`` are tokens; ``firsts`` are the words' first pieces.
+    """
 
     ids: Tensor
     shapes: Tensor
     signals: Tensor
+    vectors: Tensor
     there: Tensor
     firsts: Tensor
-    vectors: Tensor
     below: Tensor | None
     features: Tensor
     offsets: Tensor
-    pair_rows: Tensor
-    pair_slots: Tensor
-    heads: Tensor
-    tails: Tensor
-    kinds: Tensor
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> "Batch":
-        """Pad rows; of each word the first piece is ``firsts`` in the flattened [n, tokens]."""
-        longest = max(len(row.pieces) for row in rows) + 2
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        shapes, signals = ids.clone(), ids.clone()
-        vectors = torch.zeros(len(rows), longest, SPACY)
-        firsts: list[int] = []
-        pairs: list[tuple[int, ...]] = []
-        for number, row in enumerate(rows):
-            ids[number, : len(row.pieces) + 2] = torch.tensor([101, *row.pieces, 102])
-            for name, target in (("shapes", shapes), ("signals", signals)):
-                values = getattr(row, name)
-                target[number, 1 : len(row.pieces) + 1] = torch.tensor([values[word] + 1 for word in row.words])
-            vectors[number, 1 : len(row.pieces) + 1] = torch.from_numpy(row.vectors)[list(row.words)]
-            begins, ends = _bounds(row)
-            firsts += [number * longest + begin for begin in begins]
-            for slot, pair in enumerate(row.pairs):
-                spans = [place for one in (pair.head, pair.tail) for place in (begins[one[0]], ends[one[1] - 1])]
-                pairs.append((number, slot, *spans, *pair.kinds))
-        table = torch.tensor(pairs, dtype=torch.long).reshape(-1, 8)
+        """Put rows behind one another."""
+        lengths = torch.tensor([row.size for row in rows])
+        begins = (lengths.cumsum(0) - lengths).tolist()
         bags = [features for row in rows for features in row.features]
-        offsets = torch.tensor([0, *map(len, bags)]).cumsum(0)[:-1]
-        flat = torch.tensor([feature for bag in bags for feature in bag], dtype=torch.long)
-        there = torch.arange(longest)[None] < torch.tensor([len(row.pieces) + 2 for row in rows])[:, None]
-        columns = (table[:, 0], table[:, 1], table[:, 2:4], table[:, 4:6], table[:, 6:8])
+        nothing = np.zeros((1, SPACY), np.float32)
+        vectors = [part for row in rows for part in (nothing, row.vectors[list(row.words)], nothing)]
         found = [row.below for row in rows if row.below is not None]
-        below = pad_sequence(found, batch_first=True).float() if len(found) == len(rows) else None
-        return cls(ids, shapes, signals, there, torch.tensor(firsts), vectors, below, flat, offsets, *columns)
+
+        def by_piece(values: Sequence[Sequence[int]]) -> Tensor:
+            both = zip(rows, values, strict=True)
+            return torch.tensor([n for row, some in both for n in (0, *(some[word] + 1 for word in row.words), 0)])
+
+        return cls(
+            ids=torch.tensor([piece for row in rows for piece in (101, *row.pieces, 102)]),
+            shapes=by_piece([row.shapes for row in rows]),
+            signals=by_piece([row.signals for row in rows]),
+            vectors=torch.from_numpy(np.concatenate(vectors)),
+            there=torch.arange(int(lengths.max()))[None] < lengths[:, None],
+            firsts=torch.tensor([begin + n for begin, row in zip(begins, rows, strict=True) for n in row.bounds()[0]]),
+            below=torch.cat(found).float() if len(found) == len(rows) else None,
+            features=torch.tensor([feature for bag in bags for feature in bag], dtype=torch.long),
+            offsets=torch.tensor([0, *map(len, bags)]).cumsum(0)[:-1],
+        )
 
 
-def _bounds(row: Row) -> tuple[list[int], list[int]]:
-    """Give where each word's pieces begin and end, counted from the start mark."""
-    begins: list[int] = []
-    ends: list[int] = []
-    for place, word in enumerate(row.words, 1):
-        if word == len(begins):
-            begins.append(place)
-            ends.append(place)
-        ends[word] = place + 1
-    return begins, ends
+@dataclass(frozen=True)
+class Pairs:
+    """Hold the candidates of a batch: number of the row, place in it, pieces of head and tail, and their types."""
+
+    rows: Tensor
+    slots: Tensor
+    spans: Tensor
+    kinds: Tensor
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], pairs: Sequence[Sequence[Pair]]) -> "Pairs":
+        """Look up the pieces of the words of each row's pairs."""
+        table: list[tuple[int, ...]] = []
+        start = 0
+        for number, (row, some) in enumerate(zip(rows, pairs, strict=True)):
+            begins, ends = row.bounds() if some else ([], [])
+            for slot, pair in enumerate(some):
+                places = [n for a, b in (pair.head, pair.tail) for n in (start + begins[a], start + ends[b - 1])]
+                table.append((number, slot, *places, *pair.kinds))
+            start += row.size
+        found = torch.tensor(table, dtype=torch.long).reshape(-1, 8)
+        return cls(found[:, 0], found[:, 1], found[:, 2:6].reshape(-1, 2, 2), found[:, 6:])
+
+
+@dataclass(frozen=True)
+class Text:
+    """Hold what the upper layers made of a batch: what enters them, what pairs see of it in each, and what leaves."""
+
+    entering: Tensor
+    seen: Sequence[tuple[Tensor, Tensor]]
+    there: Tensor
+    states: Tensor
+
+
+def attended(
+    joined: Tensor, there: Tensor, mask: Tensor, more: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Attend among tokens, ``there`` of ``[rows, longest]``, given queries, keys and values ``[tokens, 3 * WIDTH]``.
+
+    ``more`` are keys and values that are seen too, before the own. ``mask`` is true where one may see another. Gives
+    ``[tokens, WIDTH]`` and the own keys and values.
+    """
+    padded = joined.new_zeros(*there.shape, joined.shape[1])
+    padded[there] = joined
+    query, key, value = padded.view(*there.shape, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
+    keys, values = (
+        (key, value) if more is None else (torch.cat([a, b], 2) for a, b in zip(more, (key, value), strict=True))
+    )
+    seen = functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+    return seen.transpose(1, 2)[there].flatten(1), (key, value)
 
 
 class Layer(nn.Module):
@@ -134,15 +186,38 @@ class Layer(nn.Module):
         self.up, self.down = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, state: Tensor, mask: Tensor) -> Tensor:
-        """Map ``[n, tokens, WIDTH]`` to the same shape; ``mask`` is true where one token may see another."""
-        query, key, value = (
-            part(state).unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in (self.query, self.key, self.value)
-        )
-        seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
+    def forward(self, state: Tensor, *where: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Map ``[tokens, WIDTH]`` to the same shape; ``where`` goes to ``attended``. Gives keys and values, too."""
+        seen, kept = attended(torch.cat([self.query(state), self.key(state), self.value(state)], 1), *where)
         state = self.mixed_norm(state + self.dropout(self.mixed(seen)))
         normed: Tensor = self.norm(state + self.dropout(self.down(functional.gelu(self.up(state)))))
-        return normed
+        return normed, kept
+
+
+class Packed:
+    """A layer as it is asked once it is trained: weights in one precision and laid out for the processor."""
+
+    def __init__(self, layer: Layer, dtype: torch.dtype) -> None:
+        def packed(*parts: nn.Linear) -> tuple[Tensor, Tensor]:
+            weight, bias = (
+                torch.cat([getattr(p, name).detach() for p in parts]).to(dtype) for name in ("weight", "bias")
+            )
+            return laid_out(weight), bias
+
+        self.dtype, self.layer = dtype, layer
+        self.joined = packed(layer.query, layer.key, layer.value)
+        self.mixed, self.up, self.down = packed(layer.mixed), packed(layer.up), packed(layer.down)
+
+    def __call__(self, state: Tensor, *where: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Do what ``Layer.forward`` does, without dropout."""
+        count = len(state)
+        rows = state.new_zeros(filled(count), state.shape[1], dtype=self.dtype)
+        rows[:count] = state
+        seen, kept = attended(linear(rows, *self.joined)[:count].float(), *where)
+        rows[:count] = seen
+        state = self.layer.mixed_norm(linear(rows, *self.mixed)[:count] + state)
+        rows[:count] = state
+        return self.layer.norm(linear(linear(rows, *self.up, gelu=True), *self.down)[:count] + state), kept
 
 
 class Network(nn.Module):
@@ -164,67 +239,71 @@ class Network(nn.Module):
         nn.init.normal_(self.markers.weight, std=0.05)
         for part in (self.words, self.places, self.norm, *self.layers[:KEPT]):
             part.requires_grad_(requires_grad=False)
+        self.steps: Sequence[Callable[..., tuple[Tensor, tuple[Tensor, Tensor]]]] = list(self.layers)
 
     @torch.no_grad()
     def below(self, batch: Batch) -> Tensor:
-        """Give the states ``[n, tokens, 2 * WIDTH]`` of two of the layers that stay as they are."""
-        state = self.norm(self.words(batch.ids) + self.places.weight[: batch.ids.shape[1]])
+        """Give the states ``[tokens, 2 * WIDTH]`` of two of the layers that stay as they are."""
+        places = (batch.there.cumsum(1) - 1)[batch.there]
+        state = self.norm(self.words(batch.ids) + self.places(places))
         mask, shown = batch.there[:, None, None, :], state
-        for number, layer in enumerate(self.layers[:KEPT], 1):
-            state = layer(state, mask)
+        for number, layer in enumerate(self.steps[:KEPT], 1):
+            state, _ = layer(state, batch.there, mask)
             shown = state if number == SHOWN else shown
-        return torch.cat([shown, state], 2)
+        return torch.cat([shown, state], 1)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Give the logits of tags ``[words, tags]`` and of relations ``[pairs, relations]``."""
-        length = batch.ids.shape[1]
+        tags, text = self.read(batch)
+        return tags, self.relate(text, pairs)
+
+    def read(self, batch: Batch) -> tuple[Tensor, Text]:
+        """Give the logits of tags ``[words, tags]``, and what pairs need."""
         below = self.below(batch) if batch.below is None else batch.below
-        state, mask = self._marked(below[:, :, WIDTH:], batch)
-        for layer in self.layers[KEPT:]:
-            state = layer(state, mask)
+        shown = self.shapes(batch.shapes) + self.signals(batch.signals) + self.spacy(batch.vectors)
+        state = entering = self.dropout(below[:, WIDTH:] + shown)
+        mask, seen = batch.there[:, None, None, :], []
+        for layer in self.steps[KEPT:]:
+            state, kept = layer(state, batch.there, mask)
+            seen.append(kept)
         state = self.dropout(state)
-        text = state[:, :length]
-        kept = self.wide_dropout(torch.cat([below, batch.vectors], 2).flatten(0, 1)[batch.firsts])
-        tags = self.tag(torch.cat([text.flatten(0, 1)[batch.firsts], kept], 1))
-        return tags + self.dropout(self.sparse(batch.features, batch.offsets)), self._related(state, text, batch)
+        kept = self.wide_dropout(torch.cat([below[batch.firsts], batch.vectors[batch.firsts]], 1))
+        tags = self.tag(torch.cat([state[batch.firsts], kept], 1))
+        tags = tags + self.dropout(self.sparse(batch.features, batch.offsets))
+        return tags, Text(entering, seen, batch.there, state)
 
-    def _marked(self, state: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Give what enters the upper layers, text then markers, and who may see whom."""
-        count, length = batch.ids.shape
-        pairs = int(batch.pair_slots.max()) + 1 if len(batch.pair_slots) else 0
-        text = state + self.shapes(batch.shapes) + self.signals(batch.signals) + self.spacy(batch.vectors)
-        text = self.dropout(text)
-        mask = batch.there[:, None, :].expand(count, length, length)
-        if pairs:
-            marks = text.new_zeros(count, 2 * pairs, WIDTH)
-            here = torch.zeros(count, 2 * pairs, dtype=torch.bool)
-            for role, spans in enumerate((batch.heads, batch.tails)):
-                slots = 2 * batch.pair_slots + role
-                shown = self.markers(batch.kinds[:, role] + role * self.kinds) + text[batch.pair_rows, spans[:, 0]]
-                marks = marks.index_put((batch.pair_rows, slots), shown)
-                here[batch.pair_rows, slots] = True
-            text = torch.cat([text, marks], 1)
-            pair = torch.arange(2 * pairs) // 2
-            same = (pair[:, None] == pair[None, :]).expand(count, -1, -1) & here[:, None, :]
-            same = same | torch.eye(2 * pairs, dtype=torch.bool)
-            unseen = mask.new_zeros(count, length, 2 * pairs)
-            sees = batch.there[:, None, :].expand(count, 2 * pairs, length)
-            mask = torch.cat([torch.cat([mask, unseen], 2), torch.cat([sees, same], 2)], 1)
-        return text, mask[:, None]
-
-    def _related(self, state: Tensor, text: Tensor, batch: Batch) -> Tensor:
-        rows, length = batch.pair_rows, text.shape[1]
-        if not len(rows):
-            return state.new_zeros(0, self.relation.out_features)
-        marks = [state[rows, length + 2 * batch.pair_slots + role] for role in (0, 1)]
-        places, seen = torch.arange(length)[None], text[rows]
-        spans = [(places >= span[:, :1]) & (places < span[:, 1:]) for span in (batch.heads, batch.tails)]
-        left = torch.minimum(batch.heads[:, 1], batch.tails[:, 1])[:, None]
-        right = torch.maximum(batch.heads[:, 0], batch.tails[:, 0])[:, None]
-        between = (places >= left) & (places < right)
-        pooled = [_highest(seen, where) for where in (*spans, between)]
-        logits: Tensor = self.relation(self.dropout(functional.gelu(self.joined(torch.cat([*marks, *pooled], 1)))))
+    def relate(self, text: Text, pairs: Pairs) -> Tensor:
+        """Give the logits of relations ``[pairs, relations]``: two markers a pair see the text and each other."""
+        if not len(pairs.rows):
+            return text.states.new_zeros(0, self.relation.out_features)
+        roles = torch.arange(2)
+        state = self.markers(pairs.kinds + roles * self.kinds) + text.entering[pairs.spans[:, :, 0]]
+        where = pairs.rows[:, None].expand(-1, 2), 2 * pairs.slots[:, None] + roles
+        there = torch.zeros(len(text.there), 2 * int(pairs.slots.max()) + 2, dtype=torch.bool)
+        there[where] = True
+        same = torch.arange(there.shape[1]) // 2
+        own = (same[:, None] == same).expand(len(there), -1, -1)
+        mask = torch.cat([text.there[:, None].expand(-1, len(same), -1), own], 2)[:, None]
+        state = state.flatten(0, 1)
+        for layer, seen in zip(self.steps[KEPT:], text.seen, strict=True):
+            state, _ = layer(state, there, mask, seen)
+        first, last = pairs.spans.unbind(1)
+        between = torch.stack([torch.minimum(first[:, 1], last[:, 1]), torch.maximum(first[:, 0], last[:, 0])], 1)
+        pooled = _highest(text.states, torch.stack([first, last, between], 1).flatten(0, 1))
+        told = torch.cat([self.dropout(state).view(-1, 2 * WIDTH), pooled.view(-1, 3 * WIDTH)], 1)
+        logits: Tensor = self.relation(self.dropout(functional.gelu(self.joined(told))))
         return logits
+
+    def pack(self) -> "Network":
+        """Be asked only from now on: faster, and in bfloat16 where the processor has it."""
+        half = native_half(torch.device("cpu"))
+        self.steps = [Packed(layer, half or torch.float32) for layer in self.layers if isinstance(layer, Layer)]
+        return self.eval()
+
+    def unpack(self) -> "Network":
+        """Be trained from now on."""
+        self.steps = list(self.layers)
+        return self.train()
 
     def changes(self) -> dict[str, Tensor]:
         """Give what training changed, in float16."""
@@ -242,19 +321,25 @@ def is_kept(name: str) -> bool:
 @torch.inference_mode()
 def read_below(network: Network, rows: Sequence[Row]) -> list[Row]:
     """Compute once what the lower layers give, in half precision, unless that is too much to keep."""
-    if sum(len(row.pieces) for row in rows) > _KEEP:
+    if sum(row.size for row in rows) > _KEEP:
         return list(rows)
     found = list(rows)
-    for batch in packed([len(row.pieces) for row in rows], _BUDGET):
-        for number, state in zip(batch, network.below(Batch.of([rows[n] for n in batch])), strict=True):
-            found[number] = replace(rows[number], below=state[: len(rows[number].pieces) + 2].half())
+    for batch in packed([row.size for row in rows], BUDGET):
+        states = (
+            network.below(Batch.of([rows[n] for n in batch])).half().split_with_sizes([rows[n].size for n in batch])
+        )
+        for number, state in zip(batch, states, strict=True):
+            found[number] = replace(rows[number], below=state.clone())
     return found
 
 
-def _highest(seen: Tensor, where: Tensor) -> Tensor:
-    """Give the greatest of each component over the places, 0 where there are none."""
-    lowest = seen.masked_fill(~where[:, :, None], float("-inf")).amax(1)
-    return torch.where(where.any(1, keepdim=True), lowest, torch.zeros_like(lowest))
+def _highest(states: Tensor, spans: Tensor) -> Tensor:
+    """Give the greatest of each component over each span ``[begin, end)``, 0 where it is empty."""
+    lengths = (spans[:, 1] - spans[:, 0]).clamp(min=0)
+    starts = torch.repeat_interleave(spans[:, 0] - lengths.cumsum(0) + lengths, lengths)
+    places = starts + torch.arange(len(starts))
+    highest = torch.segment_reduce(states[places], "max", lengths=lengths, axis=0, unsafe=True)
+    return torch.where(lengths[:, None] > 0, highest, 0.0)
 
 
 def start(network: Network, settings: Settings) -> Network:

@@ -24,23 +24,24 @@ from mmsdk_graph import parses
 from mmsdk_graph.annotations import Entity, Relation, Sentence
 from mmsdk_graph.features import Lexicon, hashed, shape
 from mmsdk_graph.network import (
+    BUDGET,
     LENGTH,
     SPACY,
     Batch,
     Network,
     Pair,
+    Pairs,
     Row,
+    Text,
     is_kept,
-    read_below,
     start,
     tokenizer,
 )
 from mmsdk_graph.verdicts import Judge
 
 FORMAT = 1
-_BUDGET = 4096  # tokens of a batch
 _PAIRS = 120  # pairs of a sentence that are read at once
-_GROUP = 256  # sentences whose states are kept at once
+_GROUP = 256  # sentences that are put into batches together
 _NEVER = -1e9
 
 
@@ -78,7 +79,7 @@ class Labels:
         """What decides on relations."""
         return Judge(self.relations, self.weights, self.biases)
 
-    @property
+    @cached_property
     def tags(self) -> list[str]:
         """BILOU tags, ``O`` first."""
         return ["O", *(f"{part}-{kind}" for kind in self.entities for part in "BILU")]
@@ -205,6 +206,24 @@ def _spans(path: Sequence[int], chances: NDArray[np.float64], labels: Labels) ->
     return found
 
 
+@dataclass(frozen=True)
+class Read:
+    """Hold some sentences as the network has read them.
+
+    ``numbers`` are theirs; ``scores`` are logits ``[words, tags]`` of each, ``rows`` and ``text`` what pairs need.
+    """
+
+    numbers: Sequence[int]
+    rows: Sequence[Row]
+    text: Text
+    scores: Sequence[NDArray[np.float32]]
+
+    def tagged(self, sentences: Sequence[Sentence], labels: Labels) -> list[Sentence]:
+        """Give its sentences, of all, with the entities of the best paths."""
+        both = zip(self.numbers, self.scores, strict=True)
+        return [Sentence(sentences[number].tokens, tuple(decode(scores, labels))) for number, scores in both]
+
+
 class Tagger:
     """Find the entities and relations of tokenised sentences, as it was trained to.
 
@@ -212,7 +231,7 @@ class Tagger:
     """
 
     def __init__(self, network: Network, reading: Reading) -> None:
-        self.network, self.reading = network.eval(), reading
+        self.network, self.reading = network.pack(), reading
 
     @property
     def labels(self) -> Labels:
@@ -259,57 +278,51 @@ class Tagger:
             joined.append(sentence) if offset == 0 else joined.append(_joined(joined.pop(), sentence, offset))
         return joined
 
-    def rows(self, sentences: Sequence[Sentence]) -> list[Row]:
-        """Give the rows of sentences with what the lower layers give for them."""
-        return read_below(self.network, self.reading.rows(sentences))
-
     def _found(self, plain: Sequence[Sentence]) -> list[Sentence]:
-        rows = self.rows(plain)
-        tagged = [decode(scores, self.labels) for scores in self.tag_scores(rows)]
-        related = self.related([replace(s, entities=tuple(e)) for s, e in zip(plain, tagged, strict=True)], rows)
-        return [surer(sentence, self.labels.sure) for sentence in related]
+        found = list(plain)
+        for read in self.read(plain):
+            related = self.related(read.tagged(plain, self.labels), read)
+            for number, sentence in zip(read.numbers, related, strict=True):
+                found[number] = surer(sentence, self.labels.sure)
+        return found
 
-    def related(self, sentences: Sequence[Sentence], rows: Sequence[Row]) -> list[Sentence]:
-        """Give sentences whose entities are known with the relations that are probable enough."""
+    def read(self, sentences: Sequence[Sentence]) -> Iterator[Read]:
+        """Read sentences in batches of like length, without looking for relations."""
+        rows = self.reading.rows(sentences)
+        for batch in packed([row.size for row in rows], BUDGET):
+            some = [rows[n] for n in batch]
+            with torch.inference_mode():
+                tags, text = self.network.read(Batch.of(some))
+            scores = tags.split_with_sizes([len(row.shapes) for row in some])
+            yield Read(batch, some, text, [own.numpy() for own in scores])
+
+    def related(self, sentences: Sequence[Sentence], read: Read) -> list[Sentence]:
+        """Give the sentences of ``read``, their entities known, with the relations that are probable enough."""
         found: list[list[Relation]] = [[] for _ in sentences]
-        for number, relation in self.chances(sentences, rows):
+        for number, relation in self.chances(sentences, read):
             found[number].append(relation)
         labels = self.labels
         judged = [labels.judge.judged(s.entities, r) for s, r in zip(sentences, found, strict=True)]
         kept = [tuple(r for r in some if r.probability >= labels.threshold) for some in judged]
         return [replace(s, relations=r) for s, r in zip(sentences, kept, strict=True)]
 
-    def chances(self, sentences: Sequence[Sentence], rows: Sequence[Row]) -> Iterator[tuple[int, Relation]]:
-        """Give every relation that the types allow, as probable as the network says, and the number of its sentence."""
-        labels, jobs = self.labels, []
-        for number, sentence in enumerate(sentences):
-            places = candidates(sentence.entities, labels)
-            jobs += [(number, places[n : n + _PAIRS]) for n in range(0, len(places), _PAIRS)]
-        for batch in packed([len(rows[n].pieces) + 2 * len(places) for n, places in jobs], _BUDGET):
-            some = [jobs[n] for n in batch]
-            read = []
-            for number, places in some:
-                entities = sentences[number].entities
-                read.append(replace(rows[number], pairs=[pair(entities[h], entities[t], labels) for h, t in places]))
+    def chances(self, sentences: Sequence[Sentence], read: Read) -> Iterator[tuple[int, Relation]]:
+        """Give every relation that the types allow, as probable as the network says, and its sentence's place."""
+        labels = self.labels
+        places = [candidates(s.entities, labels) for s in sentences]
+        for begin in range(0, max(map(len, places)), _PAIRS):
+            asked = [some[begin : begin + _PAIRS] for some in places]
+            pairs = [
+                [pair(s.entities[h], s.entities[t], labels) for h, t in some]
+                for s, some in zip(sentences, asked, strict=True)
+            ]
             with torch.inference_mode():
-                chances = torch.sigmoid(self.network(Batch.of(read))[1]).numpy()
-            flat = [(number, place) for number, places in some for place in places]
-            for (number, (h, t)), row in zip(flat, chances, strict=True):
-                ends = [sentences[number].entities[n] for n in (h, t)]
-                kinds = [labels.entities.index(end.type) for end in ends]
-                for which in np.flatnonzero(labels.allowed[kinds[0], kinds[1]]):
-                    yield number, Relation(labels.relations[which], h, t, float(row[which]))
-
-    def tag_scores(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
-        """Give the logits ``[words, tags]`` of each row."""
-        found: list[NDArray[np.float32]] = [np.zeros((0, 0), np.float32)] * len(rows)
-        for batch in packed([len(row.pieces) for row in rows], _BUDGET):
-            with torch.inference_mode():
-                scores = self.network(Batch.of([rows[n] for n in batch]))[0].numpy()
-            counts = [len(rows[n].features) for n in batch]
-            for number, part in zip(batch, np.split(scores, np.cumsum(counts)[:-1]), strict=True):
-                found[number] = part
-        return found
+                chances = torch.sigmoid(self.network.relate(read.text, Pairs.of(read.rows, pairs))).numpy()
+            ends = [(number, *place) for number, some in enumerate(asked) for place in some]
+            kinds = [one.kinds for some in pairs for one in some]
+            for (number, head, tail), joined, row in zip(ends, kinds, chances, strict=True):
+                for which in np.flatnonzero(labels.allowed[joined]):
+                    yield number, Relation(labels.relations[which], head, tail, float(row[which]))
 
 
 def surer(sentence: Sentence, least: float) -> Sentence:

@@ -23,9 +23,9 @@ from mmsdk.settings import Settings
 from mmsdk_graph import parses
 from mmsdk_graph.annotations import Entity, Relation, Sentence
 from mmsdk_graph.features import Lexicon
-from mmsdk_graph.network import Batch, Network, Row, read_below
+from mmsdk_graph.network import Batch, Network, Pairs, Row, read_below
 from mmsdk_graph.scores import prf, relation_key, relation_keys, score
-from mmsdk_graph.tagger import Labels, Reading, Tagger, blank, candidates, decode, pair, surer
+from mmsdk_graph.tagger import Labels, Reading, Tagger, blank, candidates, pair, surer
 from mmsdk_graph.verdicts import Judge, learnt, traits
 
 _LOG = logging.getLogger(__name__)
@@ -110,9 +110,9 @@ def fit(
     torch.manual_seed(plan.seed)
     reading = Reading(labels, Lexicon.of(sentences), settings)
     network = blank(labels, settings)
-    rows = read_below(network.eval(), reading.rows(sentences, own=True))
+    rows = read_below(network.pack(), reading.rows(sentences, own=True))
     lessons = _Lessons(sentences, rows, labels=labels, plan=plan)
-    groups = _groups(network.train(), plan)
+    groups = _groups(network.unpack(), plan)
     optimizer = torch.optim.AdamW([{"params": group, "lr": 0.0} for group, _ in groups], weight_decay=0.01, fused=True)
     total, step, begun = plan.epochs * -(-len(rows) // plan.batch), 0, time.monotonic()
     for epoch in range(plan.epochs):
@@ -129,6 +129,7 @@ def fit(
 @dataclass(frozen=True)
 class _Lesson:
     batch: Batch
+    pairs: Pairs
     tags: Tensor
     relations: Tensor
     allowed: Tensor
@@ -150,7 +151,7 @@ class _Lessons:
             yield self._lesson(batch)
 
     def _lesson(self, batch: Sequence[int]) -> _Lesson:
-        read, targets, allowed = [], [], []
+        found, targets, allowed = [], [], []
         for number in batch:
             sentence, labels = self.sentences[number], self.labels
             kinds: dict[tuple[int, int], set[str]] = {}
@@ -160,10 +161,12 @@ class _Lessons:
             pairs = [pair(sentence.entities[h], sentence.entities[t], labels) for h, t in places]
             targets += [[name in kinds.get(place, ()) for name in labels.relations] for place in places]
             allowed += [labels.allowed[one.kinds] for one in pairs]
-            read.append(replace(self.rows[number], pairs=pairs))
+            found.append(pairs)
+        rows = [self.rows[number] for number in batch]
         shape = (-1, max(len(self.labels.relations), 1))
         return _Lesson(
-            Batch.of(read),
+            Batch.of(rows),
+            Pairs.of(rows, found),
             torch.tensor([tag for number in batch for tag in self.tags[number]]),
             torch.tensor(targets, dtype=torch.float32).reshape(shape),
             torch.tensor(np.array(allowed), dtype=torch.bool).reshape(shape),
@@ -179,7 +182,7 @@ class _Lessons:
 
 
 def _step(network: Network, optimizer: torch.optim.Optimizer, lesson: _Lesson) -> float:
-    tags, relations = network(lesson.batch)
+    tags, relations = network(lesson.batch, lesson.pairs)
     loss = functional.cross_entropy(tags, lesson.tags)
     if lesson.allowed.any():
         wrong = functional.binary_cross_entropy_with_logits(relations, lesson.relations, reduction="none")
@@ -262,20 +265,12 @@ def _chosen(labels: Labels, held: Sequence[tuple[Tagger, Sequence[Sentence]]]) -
 
     Of several folds, each is judged by what the others taught; of one, by the judge that there is.
     """
-    read = []
-    for tagger, sentences in held:
-        rows = tagger.rows(sentences)
-        read.append((tagger, sentences, rows, tagger.tag_scores(rows)))
+    trials = [replace(labels, outside=outside) for outside in _OUTSIDE]
+    read = [_folds_of(tagger, sentences, trials) for tagger, sentences in held]
     gold = [sentence for _, sentences in held for sentence in sentences]
     best, found = -1.0, (labels, dict[str, Any]())
-    for outside in _OUTSIDE:
-        trial = replace(labels, outside=outside)
-        folds = []
-        for tagger, sentences, rows, all_scores in read:
-            both = zip(sentences, all_scores, strict=True)
-            tagged = [Sentence(s.tokens, tuple(decode(scores, trial))) for s, scores in both]
-            folds.append(_Fold.of(sentences, tagged, tagger.chances(tagged, rows)))
-        judges = [_judge(folds[:n] + folds[n + 1 :], trial) for n in range(len(folds))]
+    for trial, folds in zip(trials, zip(*read, strict=True), strict=True):
+        judges = [_judge([*folds[:n], *folds[n + 1 :]], trial) for n in range(len(folds))]
         judged = [s for fold, judge in zip(folds, judges, strict=True) for s in fold.judged(judge)]
         threshold, related = _least(gold, judged)
         sure = max(_SURE, key=lambda least: _entities(gold, related, least))
@@ -288,12 +283,24 @@ def _chosen(labels: Labels, held: Sequence[tuple[Tagger, Sequence[Sentence]]]) -
     return found
 
 
+def _folds_of(tagger: Tagger, sentences: Sequence[Sentence], trials: Sequence[Labels]) -> "list[_Fold]":
+    """Predict sentences under each of several labels; they are read once."""
+    found = [_Fold(list(sentences), [()] * len(sentences)) for _ in trials]
+    for read in tagger.read(sentences):
+        for trial, fold in zip(trials, found, strict=True):
+            tagged = read.tagged(sentences, trial)
+            some = _Fold.of([sentences[n] for n in read.numbers], tagged, tagger.chances(tagged, read))
+            for number, sentence, right in zip(read.numbers, some.tagged, some.right, strict=True):
+                fold.tagged[number], fold.right[number] = sentence, right
+    return found
+
+
 @dataclass(frozen=True)
 class _Fold:
     """Hold sentences as predicted, with every candidate, and whether each candidate is right."""
 
-    tagged: Sequence[Sentence]
-    right: Sequence[Sequence[bool]]
+    tagged: list[Sentence]
+    right: list[Sequence[bool]]
 
     @classmethod
     def of(
@@ -304,7 +311,8 @@ class _Fold:
             found[number].append(relation)
         filled = [replace(s, relations=tuple(r)) for s, r in zip(tagged, found, strict=True)]
         keys = [relation_keys(sentence) for sentence in gold]
-        right = [[relation_key(s, r) in known for r in s.relations] for s, known in zip(filled, keys, strict=True)]
+        both = zip(filled, keys, strict=True)
+        right: list[Sequence[bool]] = [[relation_key(s, r) in known for r in s.relations] for s, known in both]
         return cls(filled, right)
 
     def judged(self, judge: Judge) -> list[Sentence]:

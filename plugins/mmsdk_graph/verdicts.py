@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from mmsdk_graph.annotations import Entity, Relation
 
-TRAITS = 5
-_RIDGE = 1.0
+TRAITS = 7
+_RIDGE = 0.1
 _STEPS = 50
 _LEAST = 1e-4
 
@@ -32,21 +32,24 @@ class Judge:
     def judged(self, entities: Sequence[Entity], relations: Sequence[Relation]) -> list[Relation]:
         """Give the relations of one sentence with the probabilities that they have by all traits."""
         biases = dict(zip(self.relations, self.biases, strict=False))
-        scores = traits(entities, relations) @ np.array(self.weights)
+        scores = traits(entities, relations)[:, : len(self.weights)] @ np.array(self.weights)  # models before had fewer
         scores += np.array([biases.get(r.type, 0.0) for r in relations])
         return [replace(r, probability=float(p)) for r, p in zip(relations, 1 / (1 + np.exp(-scores)), strict=True)]
 
 
 def traits(entities: Sequence[Entity], relations: Sequence[Relation]) -> NDArray[np.float64]:
-    """Give log-odds ``[relations, TRAITS]``: its own, of head, of tail, of the best other with its head, with its tail.
+    """Give ``[relations, TRAITS]``: log-odds, then probabilities.
 
-    ``relations`` are all candidates of a sentence.
+    Log-odds are its own, of head, of tail, of the best other with its head, with its tail; the probabilities are its
+    own, and that it and both its ends are right. ``relations`` are all candidates of a sentence.
     """
-    own = _odds([r.probability for r in relations])
-    ends = _odds([e.probability for e in entities])
-    heads, tails = [r.head for r in relations], [r.tail for r in relations]
-    columns = own, ends[heads], ends[tails], _rival(own, heads), _rival(own, tails)
-    return np.stack(columns, 1) if relations else np.zeros((0, TRAITS))
+    chances, sure = (np.array([each.probability for each in some], float) for some in (relations, entities))
+    own, ends = _odds(chances), _odds(sure)
+    heads, tails = ([getattr(r, end) for r in relations] for end in ("head", "tail"))
+    if not relations:
+        return np.zeros((0, TRAITS))
+    joint = chances * sure[heads] * sure[tails]
+    return np.stack([own, ends[heads], ends[tails], _rival(own, heads), _rival(own, tails), chances, joint], 1)
 
 
 def learnt(
@@ -68,7 +71,7 @@ def learnt(
     return Judge(relations, tuple(weights[:TRAITS].tolist()), tuple(weights[TRAITS:].tolist()))
 
 
-def _odds(chances: Sequence[float]) -> NDArray[np.float64]:
+def _odds(chances: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     kept = np.clip(np.array(chances, float), _LEAST, 1 - _LEAST)
     odds: NDArray[np.float64] = np.log(kept / (1 - kept))
     return odds
@@ -76,8 +79,6 @@ def _odds(chances: Sequence[float]) -> NDArray[np.float64]:
 
 def _rival(own: NDArray[np.float64], ends: Sequence[int]) -> NDArray[np.float64]:
     """Give for each the best of the others with the same end; the least there is where there is no other."""
-    best: dict[int, list[float]] = {}
-    for odds, end in zip(own.tolist(), ends, strict=True):
-        best[end] = sorted([*best.get(end, [float(_odds([0.0])[0])] * 2), odds])[-2:]
-    found = [best[end][0] if odds == best[end][1] else best[end][1] for odds, end in zip(own, ends, strict=True)]
-    return np.array(found)
+    same = np.equal.outer(ends, ends) & ~np.eye(len(ends), dtype=bool)
+    found: NDArray[np.float64] = np.where(same, own, _odds([0.0])).max(1, initial=-np.inf)
+    return found

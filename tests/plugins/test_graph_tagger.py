@@ -57,8 +57,21 @@ def test_train_and_evaluate_by_command(labelled: Path, tmp_path: Path, capsys: p
     assert told["relations"]["f1"] > 0.8
     assert {"precision", "recall", "f1"} <= set(told["relations"])
     assert sorted(p.name for p in Path(out).iterdir()) == ["model.json", "model.safetensors"]
-    (found,) = Tagger.load(out).predict([["Eva", "Lind", "lives", "in", "Oslo"]])
-    assert [(e.type, e.start, e.end) for e in found.entities] == [("Who", 0, 2), ("Town", 4, 5)]
+    tagger = Tagger.load(out)
+    texts = [
+        "In Rome Max left",
+        "Eva Lind lives in Oslo",
+        "Tom Berg lives in Lima and Ada Wong lives in Bern",
+        "In Oslo",
+    ]
+    together = tagger.predict([text.split() for text in texts])
+    assert [(e.type, e.start, e.end) for e in together[1].entities] == [("Who", 0, 2), ("Town", 4, 5)]
+    for text, found in zip(texts, together, strict=True):
+        (alone,) = tagger.predict([text.split()])
+        assert [e.key for e in found.entities] == [e.key for e in alone.entities]
+        assert [(r.type, r.head, r.tail) for r in found.relations] == [
+            (r.type, r.head, r.tail) for r in alone.relations
+        ]
     Path(out, "model.safetensors").write_bytes(b"broken")
     with pytest.raises(WeightsError, match="damaged"):
         Tagger.load(out)
@@ -148,6 +161,9 @@ def test_a_judge_learns_that_rivals_and_doubtful_entities_speak_against_a_relati
     assert first.probability < 0.5 < second.probability
     assert Judge(("r",)).judged(entities, found)[0].probability == pytest.approx(0.7)
     assert traits((), ()).shape == (0, TRAITS)
+    assert told[0, 5:] == pytest.approx([0.7, 0.7 * 0.99 * 0.4])
+    older = Judge(("r",), (0.5, 0.0, 0.0, 0.0, 0.0), (1.0,))  # models of before have five weights
+    assert older.judged(entities, found)[1].probability == pytest.approx(1 / (1 + np.exp(-0.5 * np.log(9) - 1)))
 
 
 def test_an_unsure_entity_stays_where_a_relation_needs_it() -> None:
