@@ -6,6 +6,7 @@ Titles of DSTC9 that nearly say the same are paraphrases, and stand above a body
 """
 
 import json
+import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.answerability.data import SHARED, Case
+from benchmarks.cross.noise import noisy
 from mmsdk import answerability
 from mmsdk.answerability import Sentence
 from mmsdk.lexicon import is_cjk
@@ -68,21 +70,24 @@ def dstc9(encoder: Encoder, *, questions: int, negatives: int, seed: int = 1) ->
                 yield Pair(title, f"{context}: {body}" if context else body, bool(place == one))
 
 
-def invented(cases: Iterable[Case], encoder: Encoder, *, negatives: int, seed: int = 1) -> Iterator[Pair]:
-    """Give pairs of invented places: for each question what answers, and the nearest sentences that do not.
+def invented(
+    cases: Iterable[Case], encoder: Encoder, *, negatives: int, seed: int = 1, share: float = 1.0, noise: float = 0.0
+) -> Iterator[Pair]:
+    """Give pairs of a ``share`` of the questions: what answers, and the nearest sentences that do not.
 
-    For a share of ``ALONE`` of the questions the sentence before is left out.
+    A share of ``noise`` of them is written as a customer might; for ``ALONE`` the sentence before is left out.
     """
-    generator = np.random.default_rng(seed)
+    generator, draw = np.random.default_rng(seed), random.Random(seed)
     for case in cases:
-        if is_cjk(case.question):
+        if is_cjk(case.question) or draw.random() >= share:
             continue
+        question = noisy(case.question, draw) if draw.random() < noise else case.question
         left, alone = negatives, generator.random() < ALONE
         for sentence in nearest(case, encoder):
             answers = bool(case.gold) and bool(re.search(case.gold, sentence.text))
             if answers or left > 0:
                 left -= not answers
-                yield Pair(case.question, sentence.statement if alone else sentence.passage, answers)
+                yield Pair(question, sentence.statement if alone else sentence.passage, answers)
 
 
 def nearest(case: Case, encoder: Encoder) -> list[Sentence]:
