@@ -370,3 +370,18 @@ def test_a_tab_that_is_closed_stops_its_answer(browser: Any, tmp_path: Path, bun
         until(lambda: not llm.running, 5)
         assert llm.last - left < 0.5
         there.close()
+
+
+def test_two_quick_messages_in_the_chat_are_one_conversation(visit: Any) -> None:
+    there = visit("phone", locale="zh-CN")
+    there.page.goto(f"{there.url}/service/chat/")
+    for text in ("你好", "I want a human"):
+        there.page.fill("#text", text)
+        there.page.press("#text", "Enter")
+    there.page.wait_for_function("document.querySelectorAll('.agent').length === 2")
+    said = there.page.locator(".turn").all_inner_texts()
+    assert said == ["你好", "I want a human", said[2], "I am passing you to a colleague, who will answer here."]
+    assert there.page.locator(".wait").count() == 0
+    assert there.page.inner_text("button") == "发送"
+    there.page.goto(f"{there.url}/service/console/")
+    assert there.page.locator("article p:has(b:text-is('customer'))").count() == 2  # both in one thread
