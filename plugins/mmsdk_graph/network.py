@@ -158,7 +158,7 @@ class Text:
     states: Tensor
 
 
-def attended(
+def _attended(
     joined: Tensor, there: Tensor, mask: Tensor, more: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """Attend among tokens, ``there`` of ``[rows, longest]``, given queries, keys and values ``[tokens, 3 * WIDTH]``.
@@ -188,7 +188,7 @@ class Layer(nn.Module):
 
     def forward(self, state: Tensor, *where: Any) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Map ``[tokens, WIDTH]`` to the same shape; ``where`` goes to ``attended``. Gives keys and values, too."""
-        seen, kept = attended(torch.cat([self.query(state), self.key(state), self.value(state)], 1), *where)
+        seen, kept = _attended(torch.cat([self.query(state), self.key(state), self.value(state)], 1), *where)
         state = self.mixed_norm(state + self.dropout(self.mixed(seen)))
         normed: Tensor = self.norm(state + self.dropout(self.down(functional.gelu(self.up(state)))))
         return normed, kept
@@ -213,7 +213,7 @@ class Packed:
         count = len(state)
         rows = state.new_zeros(filled(count), state.shape[1], dtype=self.dtype)
         rows[:count] = state
-        seen, kept = attended(linear(rows, *self.joined)[:count].float(), *where)
+        seen, kept = _attended(linear(rows, *self.joined)[:count].float(), *where)
         rows[:count] = seen
         state = self.layer.mixed_norm(linear(rows, *self.mixed)[:count] + state)
         rows[:count] = state

@@ -380,7 +380,9 @@ def test_two_quick_messages_in_the_chat_are_one_conversation(visit: Any) -> None
         there.page.press("#text", "Enter")
     there.page.wait_for_function("document.querySelectorAll('.agent').length === 2")
     said = there.page.locator(".turn").all_inner_texts()
-    assert said == ["你好", "I want a human", said[2], "I am passing you to a colleague, who will answer here."]
+    assert said[0] == "你好"
+    assert "I want a human" in said[1:3]  # before the first reply or, where that is quick, behind it
+    assert said[3] == "I am passing you to a colleague, who will answer here."
     assert there.page.locator(".wait").count() == 0
     assert there.page.inner_text("button") == "发送"
     there.page.goto(f"{there.url}/service/console/")

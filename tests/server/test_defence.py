@@ -60,7 +60,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, bundled: Runtime) -> Itera
     """A server with keys over two collections."""
     with running(tmp_path_factory.mktemp("data"), bundled.settings) as made:
         for name in ("shop", "other"):
-            made.service.folder.create(name).add_texts([f"The secret of {name} is 4711."])
+            made.service.folder.create(name).add_texts([f"The secret of {name} is kumquat."])
         keys = made.service.keys
         secrets = {
             "reader": keys.create("reader", "read", collections=["shop"])[1],
@@ -107,7 +107,7 @@ def test_every_route_refuses_every_wrong_key(guarded: tuple[Running, dict[str, s
             answer = client.request(method, _address(template), headers=foreign, **body)  # type: ignore[arg-type]
             expected = 403 if is_plugin else FOREIGN.get((method, template))
             assert under or answer.status_code == expected, (method, template, answer.text)
-            assert "4711" not in answer.text
+            assert "kumquat" not in answer.text
     assert {name: server.service.folder.open(name).info()["revision"] for name in before} == before
     assert server.service.folder.names() == ["other", "shop"]
 
