@@ -102,14 +102,27 @@ def test_every_way_to_run_the_model_gives_its_vectors(monkeypatch: pytest.Monkey
     """Also for batches of mixed lengths, above and below the length where attention changes."""
     monkeypatch.setattr("mmsdk.encoders.text.native_half", lambda device: torch.bfloat16)
     made = TextEncoder(settings=Settings(device="cpu"))
-    library, others = made._library, [_unpadded(made._loaded, "mean", half) for half in (None, torch.bfloat16)]
-    assert made.way.name == others[0].name == "torch.float32 without padding"
+    library = made._library
+    plain, half = (_unpadded(made._loaded, "mean", kind) for kind in (None, torch.bfloat16))
+    assert made.way.name == plain[0].name == "torch.float32 without padding"
+    assert [len(plain), len(half)] == [2, 2]  # OpenVINO too
     texts = [*_PROBES, *_PROBES[1:3], "word " * 230, "字" * 400]
     ids, lengths = made._tokenized(texts, None)
     assert max(lengths) == 256
     exact = library.run(texts, ids, None)
-    for way, least in zip(others, (0.999999, 0.999), strict=True):
+    for way, least in [*((way, 0.999999) for way in plain), *((way, 0.999) for way in half)]:
         assert (exact * way.run(texts, ids, None)).sum(axis=1).min() >= least
+    assert np.abs(exact - made.way.run(texts, ids, None)).max() < 1e-5
+    assert np.abs(exact[:2] - made.way.run(texts[:2], ids[:2], None)).max() < 1e-5
+
+
+def test_openvino_is_there_without_its_telemetry() -> None:
+    program = (
+        "import sys; from mmsdk.encoders.openvino import openvino; openvino();"
+        "print('openvino' in sys.modules, any('openvino_telemetry' in name for name in sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert run.stdout.split() == ["True", "False"]
 
 
 def test_the_fastest_way_that_is_faithful_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +135,7 @@ def test_the_fastest_way_that_is_faithful_is_taken(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("mmsdk.encoders.text.native_half", lambda device: torch.bfloat16)
     for quick, seconds, chosen in ((even, 1, "even"), (even, 3, exact.name), (wrong, 1, exact.name)):
         times = {exact.name: 2, made._library.name: 4, quick.name: seconds}
-        monkeypatch.setattr("mmsdk.encoders.text._unpadded", lambda *_, quick=quick: quick)
+        monkeypatch.setattr("mmsdk.encoders.text._unpadded", lambda *_, quick=quick: [quick])
         monkeypatch.setattr("mmsdk.encoders.text._seconds", lambda way, *_, times=times: times[way.name])
         made.__dict__.pop("_fastest", None)
         assert made.way.name == chosen
