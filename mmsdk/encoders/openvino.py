@@ -1,8 +1,8 @@
-"""The forward pass of ``encoders.bert`` by OpenVINO, for few tokens on a CPU.
+"""The forward pass of ``encoders.bert`` by OpenVINO, for few tokens and for long texts on a CPU.
 
 A batch is one call without Python's lock: one question takes half the time, and a server goes on answering meanwhile.
-The layers are put together here from the library's weights, so nothing is traced or converted. For many tokens
-``encoders.bert`` is faster, because here short texts are filled to the length of the longest.
+The layers are put together here from the library's weights, so nothing is traced or converted. For many short texts
+``encoders.bert`` is faster, because here they are filled to the length of the longest.
 """
 
 import sys

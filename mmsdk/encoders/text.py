@@ -33,8 +33,8 @@ FAITHFUL = 0.999
 """Least cosine to float32 at which a lower precision is used."""
 _BUDGET = {"cuda": 131_072, "mps": 32_768}
 _TOKENS_A_CORE = 1_024
-_FEW = 512
-"""Tokens up to which OpenVINO runs a batch: one question takes it half the time, many short texts a quarter more."""
+_FEW, _LONG = 512, 96
+"""OpenVINO runs batches of so few tokens, or of texts so long; many short ones take it up to a quarter longer."""
 _MANY = 16_384
 """Tokens from which on finding out what is fastest is worth its cost, that of some 10,000."""
 _PROBES = (
@@ -192,16 +192,18 @@ class TextEncoder:
         return min(ways, key=lambda way: _seconds(way, [_PROBES[-1]] * 8, ids * 8))
 
     def _own(self, half: "torch.dtype | None") -> Way | None:
-        """Run without padding, few tokens by OpenVINO if there; ``None`` if that is not what the library gives."""
+        """Run without padding, or by OpenVINO where that is faster; ``None`` if it is not what the library gives."""
         if self._pooling is None:
             return None
         many, *others = _unpadded(self._loaded, self._pooling, half)
         if not self._faithful(many):
             return None
-        few = next(filter(self._faithful, others), many)
+        other = next(filter(self._faithful, others), many)
 
         def run(texts: list[str], ids: list[list[int]], prompt: str | None) -> Vectors:
-            return (few if sum(map(len, ids)) <= _FEW else many).run(texts, ids, prompt)
+            lengths = list(map(len, ids))
+            way = other if sum(lengths) <= _FEW or min(lengths) >= _LONG else many
+            return way.run(texts, ids, prompt)
 
         return Way(many.name, run)
 
@@ -220,7 +222,7 @@ class TextEncoder:
 
 
 def _unpadded(model: "SentenceTransformer", pooling: str, half: "torch.dtype | None") -> list[Way]:
-    """Give ways for many tokens and, where OpenVINO is installed, for few."""
+    """Give the way for many short texts and, where OpenVINO is installed, the one for the rest."""
     import torch
 
     from mmsdk.encoders import bert, openvino
@@ -229,8 +231,8 @@ def _unpadded(model: "SentenceTransformer", pooling: str, half: "torch.dtype | N
     many = bert.Bert(given, pooling, half or torch.float32)
     ways = [Way(name, lambda _, ids, __: unit(many(ids)))]
     if find_spec("openvino") is not None:
-        few = openvino.Bert(given, pooling, half=half is not None)
-        ways.append(Way(f"{name}, by OpenVINO", lambda _, ids, __: unit(few(ids))))
+        other = openvino.Bert(given, pooling, half=half is not None)
+        ways.append(Way(f"{name}, by OpenVINO", lambda _, ids, __: unit(other(ids))))
     return ways
 
 
