@@ -2,9 +2,11 @@
 
     python benchmarks/exact_search.py [--rows 100000] [--dimension 384] [--rounds 9] [--threads 0]
 
-Protocol: seeded Gaussian unit vectors (the hardest case: no cosine stands out). The two take turns; printed are medians
-of wall time and of processor time, and the ratios of both. On a shared machine, compare processor time with one thread.
-Run it without OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE in the environment, which slow FAISS's OpenBLAS.
+Protocol: seeded Gaussian unit vectors (the hardest case: no cosine stands out). The two take turns, each after a rest of
+a fifth of a second: torch and FAISS bring an OpenMP of their own each, whose threads stay awake for a while after a
+call. Printed are medians of wall time and of processor time, and the ratios of both. On a shared machine, compare
+processor time with one thread. Run it without OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE in the environment, which slow
+FAISS's OpenBLAS.
 """
 
 import argparse
@@ -21,6 +23,9 @@ from numpy.typing import NDArray
 
 from mmsdk.stores.indexes.exact import ExactIndex
 from mmsdk.types import Vectors
+
+REST = 0.2
+"""Seconds before each call."""
 
 
 def main() -> None:
@@ -81,6 +86,7 @@ def turns(runs: Sequence[Callable[[], Any]], rounds: int) -> NDArray[np.float64]
     times = np.empty((rounds + 1, len(runs), 2))
     for number in range(rounds + 1):
         for place, run in enumerate(runs):
+            time.sleep(REST)
             start = time.perf_counter(), time.process_time()
             run()
             times[number, place] = time.perf_counter() - start[0], time.process_time() - start[1]

@@ -3,6 +3,7 @@
 Names are resolved on first use, so ``import mmsdk`` loads no model library.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from mmsdk.settings import Settings
     from mmsdk.types import Answer, Audio, Chunk, Citation, Document, Hit, Image, Locator, Message, Part
 
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+"""Threads of torch that wait sleep after microseconds. By default they spin for milliseconds, and a search, which runs
+other libraries between, finds its cores taken: it takes a quarter longer. It counts if torch is not imported yet."""
 _HOMES = {
     "App": "app",
     "Assistant": "assistant",

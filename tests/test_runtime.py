@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -121,3 +124,12 @@ def test_the_default_runtime_reads_the_settings_once(tmp_path: Path) -> None:
     (tmp_path / "mmsdk.toml").write_text('llm = "echo:from the file"\n')
     assert mmsdk.llm() is mmsdk.llm()
     assert mmsdk.llm().replies == ["from the file"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, "10000"), ("7", "7")])
+def test_threads_that_wait_sleep_unless_the_environment_says_otherwise(given: str | None, wanted: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    environment |= {"GOMP_SPINCOUNT": given} if given else {}
+    program = "import mmsdk, os; print(os.environ['GOMP_SPINCOUNT'])"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == [wanted]
