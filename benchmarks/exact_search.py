@@ -2,8 +2,8 @@
 
     python benchmarks/exact_search.py [--rows 100000] [--dimension 384] [--rounds 9] [--threads 0]
 
-Protocol: seeded Gaussian unit vectors (the hardest case: no cosine stands out). The two take turns, each after a rest of
-a fifth of a second: torch and FAISS bring an OpenMP of their own each, whose threads stay awake for a while after a
+Protocol: seeded Gaussian unit vectors (the hardest case: no cosine stands out). The two take turns, each after a rest
+of a fifth of a second: torch and FAISS bring an OpenMP of their own each, whose threads stay awake for a while after a
 call. Printed are medians of wall time and of processor time, and the ratios of both. On a shared machine, compare
 processor time with one thread. Run it without OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE in the environment, which slow
 FAISS's OpenBLAS.
