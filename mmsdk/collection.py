@@ -130,9 +130,10 @@ class Collection(Closing):
     ) -> list[str]:
         """Take in texts, each a document, all or none; give their document ids.
 
-        Without ``ids`` a text is named by its content; with them, a text replaces the one of that id.
-        ``metadata`` is one mapping for all or one a text; its ``source``, if a string, becomes the
-        document's source. Raises ``InputError`` and ``ValueError`` before anything is stored.
+        Without ``ids`` a text is named by its content, so equal texts are one document, with the metadata of the
+        last; with them, a text replaces the one of that id. ``metadata`` is one mapping for all or one a text; its
+        ``source``, if a string, becomes the document's source. Raises ``InputError`` (also for one id of two texts that
+        are not the same) and ``ValueError`` before anything is stored.
         """
         documents = text_documents(texts, ids, metadata)
         self._take(list({document.id: document for document in documents}.values()))

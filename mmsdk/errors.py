@@ -11,6 +11,7 @@
     │   ├── DecodeError
     │   ├── UnsupportedModalityError
     │   ├── InvalidFilterError
+    │   ├── DeadlineError
     │   └── FetchError
     ├── MissingDependencyError          (also an ImportError)
     ├── CollectionError
@@ -96,6 +97,12 @@ class UnsupportedModalityError(InputError):
 
 class InvalidFilterError(InputError):
     """Say which part of a ``where`` filter is not allowed."""
+
+
+class DeadlineError(InputError):
+    """Say that a query took longer than allowed and was stopped."""
+
+    status = 504
 
 
 class FetchError(InputError):

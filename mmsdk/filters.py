@@ -159,7 +159,7 @@ class _Parser:
             raise InvalidFilterError(f"{path} must be an object such as {{'year': 2024}}, not {_shown(where)}")
         if depth > _DEPTH:
             raise InvalidFilterError(f"{path} is nested deeper than {_DEPTH}")
-        parts = [self.condition(key, value, f"{path}.{key}", depth=depth) for key, value in where.items()]
+        parts = [self.condition(key, value, f"{path}.{_printed(key)}", depth=depth) for key, value in where.items()]
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def condition(self, key: Any, value: Any, path: str, *, depth: int) -> Node:
@@ -182,7 +182,8 @@ class _Parser:
         if not value:
             raise InvalidFilterError(f"{path} is an empty object; give a value or one of {', '.join(OPERATORS)}")
         parts = [
-            self.comparison(keys, name, operand, path=f"{path}.{name}", depth=depth) for name, operand in value.items()
+            self.comparison(keys, name, operand, path=f"{path}.{_printed(name)}", depth=depth)
+            for name, operand in value.items()
         ]
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
@@ -207,7 +208,7 @@ class _Parser:
                 if not isinstance(operand, Mapping):
                     raise InvalidFilterError(f"{path} takes an object such as {{'$gt': 5}}, not {_shown(operand)}")
                 return Not(self.field(keys, operand, path, depth=depth + 1))
-        hint = "" if str(name).startswith("$") else f"; for a nested key write '{'.'.join(keys)}.{name}'"
+        hint = "" if str(name).startswith("$") else f"; for a nested key write '{'.'.join(keys)}.{_printed(name)}'"
         raise InvalidFilterError(f"{path}: unknown operator {_shown(name)}, there are {', '.join(OPERATORS)}{hint}")
 
 
@@ -248,6 +249,11 @@ def _bound(value: Any, path: str) -> int | float | str:
     if scalar is None or isinstance(scalar, bool):
         raise InvalidFilterError(f"{path} orders numbers or strings, not {_shown(value)}")
     return scalar
+
+
+def _printed(key: Any) -> str:
+    """Give a key as a message can hold it: a lone surrogate cannot be written as UTF-8."""
+    return str(key).encode("utf-8", "backslashreplace").decode()
 
 
 def _shown(value: Any) -> str:

@@ -274,7 +274,19 @@ def text_documents(
         source = checked.get("source")
         source = source if isinstance(source, str) else f"text:{name}"
         documents.append(text_document(text, name, source=source, metadata=checked))
+    if ids is not None:
+        _check_ids(documents)
     return documents
+
+
+def _check_ids(documents: Sequence[Document]) -> None:
+    """Raise ``InputError`` for two that are not the same under one id, of which only one could be kept."""
+    places: dict[str, int] = {}
+    for place, document in enumerate(documents):
+        before = places.setdefault(document.id, place)
+        other = documents[before]
+        if (document.digest, document.metadata) != (other.digest, other.metadata):
+            raise InputError(f"ids[{before}] and ids[{place}] are both {document.id!r}, for two that are not the same")
 
 
 def _named(name: str, place: int) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmsdk.collection import Collection
-from mmsdk.errors import EncoderMismatchError, UnsupportedModalityError
+from mmsdk.errors import EncoderMismatchError, InputError, UnsupportedModalityError
 from mmsdk.loaders import load
 from mmsdk.protocols import Retriever
 from mmsdk.runtime import Runtime
@@ -124,6 +124,19 @@ def test_locators_point_to_what_was_found(shop: Collection) -> None:
         assert start is not None
         assert stop is not None
         assert text[int(start) : int(stop)] == chunk.text
+
+
+def test_one_id_for_two_texts_is_an_error_and_equal_texts_are_one(tmp_path: Path) -> None:
+    with Collection.open(tmp_path / "c", True, HashingEncoder()) as collection:
+        for ids, metadata in ((["a", "b", "a"], None), (["b", "a", "b"], [{}, {}, {"year": 2024}])):
+            with pytest.raises(InputError, match=r"ids\[0\] and ids\[2\] are both"):
+                collection.add_texts(["A tent.", "A lamp.", "A tent." if metadata else "A boot."], ids, metadata)
+        assert len(collection) == 0
+        assert collection.add_texts(["A tent.", "A tent."], ["a", "a"]) == ["a", "a"]
+        first, second = collection.add_texts(["A lamp.", "A lamp."], metadata=[{"year": 1}, {"year": 2}])
+        assert first == second
+        assert [hit.chunk.metadata for hit in collection.search("lamp", 1)] == [{"year": 2}]
+        assert len(collection) == 2
 
 
 def test_another_encoder_is_refused_and_reindexing_offered(bundled: Runtime, tmp_path: Path) -> None:

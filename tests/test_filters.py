@@ -127,6 +127,16 @@ def test_wrong_filters_are_named(where: Any, named: str) -> None:
         filters.parse(where)
 
 
+@pytest.mark.parametrize(
+    "where",
+    [{"a\udc80": 1}, {"a\udc80": {"$gt": []}}, {"a": {"\udc80": 1}}, {"$or": [{"\udc80": {}}]}, {"$\udc80": 1}],
+)
+def test_every_message_can_be_printed(where: Any) -> None:
+    with pytest.raises(InvalidFilterError, match="udc80") as raised:
+        filters.parse(where)
+    assert str(raised.value).encode()
+
+
 def test_a_filter_nested_too_deep_is_refused() -> None:
     where: dict[str, Any] = {"a": 1}
     for _ in range(40):

@@ -13,7 +13,9 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.embeddings import Embeddings as LangChainEmbeddings
+from langchain_core.messages import AIMessage
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.tools import ToolException
 from langchain_core.vectorstores import VectorStore as LangChainVectorStore
 from langchain_tests.integration_tests import (
     EmbeddingsIntegrationTests,
@@ -21,6 +23,8 @@ from langchain_tests.integration_tests import (
     VectorStoreIntegrationTests,
 )
 from langchain_tests.unit_tests import EmbeddingsUnitTests
+from langgraph.graph import MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
 from pydantic import BaseModel
 
 from mmsdk.app import App
@@ -250,3 +254,39 @@ def test_every_plugin_task_is_a_tool(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (tool.name, tool.description) == ("shout_upper", "Write it in capitals.")
         assert set(tool.args) == {"text", "times"}
         assert tool.invoke({"text": "hi", "times": 2}) == {"text": "HIHI", "times": 1}
+
+
+class Refuse(Plugin):
+    name = "refuse"
+
+    @task
+    def order(self, request: Text) -> Text:
+        """Take an order."""
+        raise {"wrong": InputError("there is no such lamp"), "odd": ValueError("less than 1")}[request.text]
+
+
+def test_an_error_of_a_task_is_told_to_the_llm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With LangGraph's own node; what nobody raised on purpose ends the run as before."""
+    with App() as app:
+        plugin = Refuse(app.runtime, NoConfig())
+        monkeypatch.setattr(App, "tasks", {"refuse.order": plugin.tasks()["order"]})
+        monkeypatch.setattr(app, "plugin", lambda name: plugin)
+        (tool,) = tools(app)
+        graph = StateGraph(MessagesState)
+        graph.add_node("tools", ToolNode([tool]))
+        graph.set_entry_point("tools")
+        agent = graph.compile()
+
+        def called(text: str) -> Any:
+            call = {"name": tool.name, "args": {"text": text}, "id": "1", "type": "tool_call"}
+            return agent.invoke({"messages": [AIMessage("", tool_calls=[call])]})["messages"][-1]
+
+        for text, said in (("wrong", "input: there is no such lamp"), ("odd", "input: less than 1")):
+            told = called(text)
+            assert (told.type, told.status, told.content) == ("tool", "error", said)
+        with pytest.raises(KeyError):
+            called("broken")
+        tool.handle_tool_error = False
+        with pytest.raises(ToolException, match="no such lamp") as raised:
+            tool.invoke({"text": "wrong"})
+        assert isinstance(raised.value.__cause__, InputError)

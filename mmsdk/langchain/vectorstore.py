@@ -131,6 +131,7 @@ class VectorStore(LangChainVectorStore, Closing):
     ) -> list[str]:
         """Keep texts, each under its id or a new one, all or none; one of an id that is there is replaced.
 
+        Of several with one id the last is kept, as if they came one after another.
         Gives the ids. Raises ``InputError`` for metadata that is not like JSON, and ``ValueError`` when the lists
         differ in length.
         """

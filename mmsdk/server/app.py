@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 import mmsdk
 from mmsdk.server import collections, login, logs, mcp, openai, places, plugins, problems
 from mmsdk.server.defence import Defence, Guard
+from mmsdk.server.links import linked
 from mmsdk.server.rules import Rule, Rules
 from mmsdk.server.service import Service
 from mmsdk.settings import Settings
@@ -65,7 +66,7 @@ def build(service: Service, *, host: str = "127.0.0.1", ui: bool = True) -> ASGI
         from mmsdk.server.ui import mount
 
         mount(service, rules, app, pages=pages)
-    app.state.openapi = problems.described(app.openapi())
+    app.state.openapi = linked(problems.described(app.openapi()))
     guard = Guard(rules, service.keys, service.lanes, service.metrics, service.settings.server, host)
     return Defence(app, guard)
 

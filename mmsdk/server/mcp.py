@@ -162,7 +162,7 @@ class Tools:
                 uploads = [save(data, place, name=name, number=number) for number, (name, data) in enumerate(given)]
                 reports.append(self._service.folder.add(request.collection, uploads))
         if request.texts:
-            reports.append(AddReport(documents=len(collection.add_texts(request.texts)), chunks=0))
+            reports.append(AddReport(documents=len(set(collection.add_texts(request.texts))), chunks=0))
         done = [report.to_json() for report in reports]
         counts = {name: sum(one[name] for one in done) for name in ("documents", "chunks", "skipped")}
         return {**counts, "failed": [failure for one in done for failure in one["failed"]]}

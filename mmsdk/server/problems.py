@@ -92,9 +92,14 @@ class RefusalError(Exception):
 def body(
     status: int, code: str, message: str, *, param: str | None = None, request: str | None = None
 ) -> dict[str, Any]:
-    """Give the JSON of an error."""
+    """Give the JSON of an error. What it quotes may hold lone surrogates, which cannot be written as UTF-8."""
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    message, param = _written(message), None if param is None else _written(param)
     return {"error": {"code": code, "message": message, "type": kind, "param": param, "request_id": request}}
+
+
+def _written(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def told(error: Exception, request: str | None = None) -> tuple[int, dict[str, Any], dict[str, str]]:

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
+from mmsdk import deadline
 from mmsdk.protocols import LLM
 from mmsdk.server.keys import LOCAL, Key
 from mmsdk.types import Delta, Message, Modality
@@ -58,10 +59,16 @@ class Work:
         if self._stopped.is_set():
             raise StoppedError(self.reason or "left")
 
+    def left(self) -> float:
+        """Give the seconds that are left. Raises ``StoppedError`` as ``check`` does."""
+        self.check()
+        return self.deadline - time.monotonic()
+
     async def run(self, executor: Executor, function: Callable[..., T], *arguments: Any) -> T:
-        """Run a function in a thread, with the context of the caller."""
+        """Run a function in a thread, with the context of the caller; ``mmsdk.deadline`` knows how long it may take."""
         self.check()
         context = contextvars.copy_context()
+        context.run(deadline.LEFT.set, self.left)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(executor, lambda: context.run(function, *arguments))
 

@@ -9,10 +9,14 @@ import io
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, time, timedelta
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mmsdk.errors import InputError, MissingDependencyError
+from mmsdk_graph import asking
 from mmsdk_graph.graph import KnowledgeGraph
 from mmsdk_graph.triples import Entity, Triple
 
@@ -77,30 +81,41 @@ def rdf(entities: Sequence[Entity], triples: Sequence[Triple]) -> Any:
 def sparql(graph: KnowledgeGraph, query: str) -> list[dict[str, Any]]:
     """Ask the facts in SPARQL (SELECT or ASK); prefixes ``kg:``, ``rdfs:``, ``skos:`` and ``rdf:`` are known.
 
-    Entities have ``rdfs:label``, relations are ``<urn:mmsdk:graph:relation:NAME>``. Raises ``InputError``.
+    Entities have ``rdfs:label``, relations are ``<urn:mmsdk:graph:relation:NAME>``. Gives at most 10,000 rows. Raises
+    ``InputError``, and ``DeadlineError`` for a query that takes more than 30 s.
     """
+    triples = graph.triples()
+    return asking.ask("sparql", _nodes(graph.entities(), triples), triples, query)
+
+
+def selected(graph: Any, query: str) -> list[dict[str, Any]]:
+    """Run a SPARQL query over an rdflib graph. Raises ``InputError``."""
     from rdflib.namespace import RDF, RDFS, SKOS
     from rdflib.plugins.sparql.parser import expandUnicodeEscapes
 
-    triples = graph.triples()
     names = {"kg": SPACE, "rdf": RDF, "rdfs": RDFS, "skos": SKOS}
     known = {name: _rdflib().Namespace(str(space)) for name, space in names.items()}
     try:
         if "service" in expandUnicodeEscapes(query).casefold():  # the parser takes \u0053ERVICE for SERVICE
             raise InputError("SERVICE would ask another host; queries read this graph only")
-        result = rdf(_nodes(graph.entities(), triples), triples).query(query, initNs=known)
+        result = graph.query(query, initNs=known)
         if result.type == "ASK":
             return [{"answer": bool(result.askAnswer)}]
         if result.type != "SELECT":
             raise InputError("a SPARQL query is SELECT or ASK here; use export for the whole graph")
-        return [
-            {str(k): v.toPython() if v is not None else None for k, v in zip(result.vars, row, strict=True)}
-            for row in result
-        ][:_ROWS]
-    except InputError:
+        rows = islice(result, _ROWS)
+        return [{str(k): _python(v) for k, v in zip(result.vars, row, strict=True)} for row in rows]
+    except (InputError, MemoryError):
         raise
     except Exception as error:
         raise InputError(f"the SPARQL query does not run: {error}") from error
+
+
+def _python(value: Any) -> Any:
+    """Give a number, truth or moment as Python has it, anything else as its text."""
+    made = None if value is None else value.toPython()
+    kept = made is None or isinstance(made, bool | int | float | Decimal | date | time | timedelta)
+    return made if kept else str(value)
 
 
 def _rdf(path: Path, entities: Sequence[Entity], triples: Sequence[Triple], format: str) -> None:  # noqa: A002

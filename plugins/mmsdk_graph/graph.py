@@ -15,9 +15,8 @@ from mmsdk import loaders, recognizers
 from mmsdk.errors import InputError
 from mmsdk.settings import Settings
 from mmsdk.types import Document, Failure
-from mmsdk_graph import projection, resolution, triples
+from mmsdk_graph import asking, projection, resolution, triples
 from mmsdk_graph.extraction import VERSION, Extractor, SentenceReader, Tags, passages
-from mmsdk_graph.projection import Projection
 from mmsdk_graph.resolution import Decisions, Resolved
 from mmsdk_graph.schema import Schema, default
 from mmsdk_graph.store import Review, Store
@@ -52,7 +51,7 @@ class KnowledgeGraph:
         self.store, self.schema, self.extractor = store, schema, extractor
         self._lock = threading.RLock()
         self._known: tuple[int, Resolved, dict[str, Entity], list[Triple]] | None = None
-        self._projection: tuple[int, Projection] | None = None
+        self._projection: tuple[int, Path] | None = None
 
     @classmethod
     def open(
@@ -88,11 +87,8 @@ class KnowledgeGraph:
             raise
 
     def close(self) -> None:
-        """Close its databases."""
+        """Close its database."""
         with self._lock:
-            if self._projection:
-                self._projection[1].close()
-                self._projection = None
             self.store.close()
 
     def __enter__(self) -> "KnowledgeGraph":
@@ -200,13 +196,13 @@ class KnowledgeGraph:
         """Run a reading Cypher query over the facts, open relations and co-occurrences that nobody rejected.
 
         Node labels are entity types; edge types are relations, ``open_...`` and ``co_occurs``. Raises ``InputError``
-        for a query that would change something or is wrong.
+        for a query that would change something or is wrong, ``DeadlineError`` for one that takes more than 30 s.
 
         >>> KnowledgeGraph.open("example-graph").query("MATCH (a)-[:acquired]->(b) RETURN a.name, b.name")
         [{'a.name': 'Acme Corp.', 'b.name': 'Beta Systems'}]
         """
         projection.check(cypher)
-        return self._projected().query(cypher, parameters)
+        return asking.ask("cypher", self._projected(), cypher, dict(parameters or {}))
 
     def contradictions(self) -> list[tuple[Triple, ...]]:
         """Give facts that cannot all hold: several values of a functional relation, or asserted and negated."""
@@ -320,18 +316,17 @@ class KnowledgeGraph:
         known = self.schema.types.get(kind)
         return known is not None and bool({"DATE", "MONEY"} & set(known.spacy))
 
-    def _projected(self) -> Projection:
+    def _projected(self) -> Path:
         with self._lock:
             version, _, nodes, all_triples = self._state()
             if self._projection is None or self._projection[0] != version:
-                if self._projection:
-                    self._projection[1].close()
                 file = self.store.folder / f"cypher-{version}.lbug"
-                made = Projection(file) if file.exists() else self._build(file, nodes.values(), all_triples)
-                self._projection = (version, made)
+                if not file.exists():
+                    self._build(file, nodes.values(), all_triples)
+                self._projection = (version, file.resolve())
             return self._projection[1]
 
-    def _build(self, file: Path, nodes: Iterable[Entity], all_triples: Sequence[Triple]) -> Projection:
+    def _build(self, file: Path, nodes: Iterable[Entity], all_triples: Sequence[Triple]) -> None:
         shown = [t for t in all_triples if t.standing == "asserted" and t.review != "rejected"]
         with self.store.writing:
             types = sorted(self.schema.types)
@@ -339,11 +334,10 @@ class KnowledgeGraph:
                 name: [(h, t) for h in relation.domain or types for t in relation.range or types]
                 for name, relation in self.schema.relations.items()
             }
-            made = projection.build(file, list(nodes), triples=shown, types=types, joins=joins)
+            projection.build(file, list(nodes), triples=shown, types=types, joins=joins)
             for old in self.store.folder.glob("cypher-*.lbug*"):
                 if not old.name.startswith(file.name):
                     projection.remove(old)
-        return made
 
 
 def _batches(documents: Iterable[Document]) -> Iterable[list[Document]]:

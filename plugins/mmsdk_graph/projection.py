@@ -6,14 +6,13 @@ queries are checked word by word before they reach it.
 
 import re
 import shutil
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mmsdk.errors import InputError, MissingDependencyError
+from mmsdk.errors import DeadlineError, InputError, MissingDependencyError
 from mmsdk_graph.triples import Entity, Triple
 
 STARTS = ("match", "optional", "unwind", "with", "return")
@@ -25,13 +24,13 @@ FORBIDDEN = frozenset(
         "insert truncate",
     )
 )
-SECONDS = 30.0
 ROWS = 10_000
 _TOKEN = re.compile(
     r"""(?P<skip>//[^\n]*|/\*.*?\*/|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`[^`]*`)|(?P<word>[^\W\d]\w*)|(?P<mark>\S)""",
     re.DOTALL,
 )
 _MEMORY = 256 * 2**20
+_open: dict[Path, Any] = {}
 
 
 def check(cypher: str) -> str:
@@ -58,47 +57,43 @@ def check(cypher: str) -> str:
     return cypher
 
 
-class Projection:
-    """Hold the database of one version of a graph."""
+def opened(file: Path) -> Any:
+    """Open the database of a graph for reading; the one that was opened last stays open."""
+    ladybug = _ladybug()
+    if _open.get(file) is None:
+        for other in _open.values():
+            other.close()
+        _open.clear()
+        _open[file] = ladybug.Database(file, read_only=True, buffer_pool_size=_MEMORY, max_num_threads=2)
+    return _open[file]
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self._database: Any = None
-        self._lock = threading.Lock()
 
-    def query(
-        self, cypher: str, parameters: Mapping[str, Any] | None = None, *, seconds: float = SECONDS
-    ) -> list[dict[str, Any]]:
-        """Run a query that was checked. Raises ``InputError`` with the database's words when it is wrong."""
-        check(cypher)
-        ladybug = _ladybug()
-        with self._lock:
-            if self._database is None:
-                self._database = ladybug.Database(
-                    self.file, read_only=True, buffer_pool_size=_MEMORY, max_num_threads=2
-                )
-        connection = ladybug.Connection(self._database, num_threads=2)
-        try:
-            connection.set_query_timeout(int(seconds * 1000))
-            result = connection.execute(cypher, dict(parameters or {}))
-            names = result.get_column_names()
-            rows: list[dict[str, Any]] = []
-            while result.has_next():
-                if len(rows) >= ROWS:
-                    raise InputError(f"the query gives more than {ROWS:,} rows; add a LIMIT or a narrower MATCH")
-                rows.append(dict(zip(names, map(_plain, result.get_next()), strict=True)))
-            return rows
-        except RuntimeError as error:
-            raise InputError(f"the query does not run: {error}") from error
-        finally:
-            connection.close()
+def run(
+    database: Any, cypher: str, parameters: Mapping[str, Any] | None = None, *, seconds: float
+) -> list[dict[str, Any]]:
+    """Run a query that was checked. Raises ``InputError`` with the database's words when it is wrong.
 
-    def close(self) -> None:
-        """Close the database."""
-        with self._lock:
-            if self._database is not None:
-                self._database.close()
-                self._database = None
+    Raises ``DeadlineError`` when the database noticed that the time is over, which is not certain, and ``MemoryError``.
+    """
+    connection = _ladybug().Connection(database, num_threads=2)
+    try:
+        connection.set_query_timeout(int(seconds * 1000))
+        result = connection.execute(cypher, dict(parameters or {}))
+        names = result.get_column_names()
+        rows: list[dict[str, Any]] = []
+        while result.has_next():
+            if len(rows) >= ROWS:
+                raise InputError(f"the query gives more than {ROWS:,} rows; add a LIMIT or a narrower MATCH")
+            rows.append(dict(zip(names, map(_plain, result.get_next()), strict=True)))
+        return rows
+    except RuntimeError as error:
+        if str(error).startswith("Interrupted"):
+            raise DeadlineError("the query took too long") from error
+        if "bad_alloc" in str(error):
+            raise MemoryError from error
+        raise InputError(f"the query does not run: {error}") from error
+    finally:
+        connection.close()
 
 
 def build(
@@ -108,7 +103,7 @@ def build(
     triples: Sequence[Triple],
     types: Sequence[str],
     joins: Mapping[str, Sequence[tuple[str, str]]],
-) -> Projection:
+) -> None:
     """Write a database: a node table a type, an edge table a relation; of ``triples`` all become edges.
 
     ``types`` and ``joins`` (the types that each relation may join) have tables even when nothing is in them.
@@ -133,7 +128,6 @@ def build(
         connection.close()
         database.close()
     draft.replace(file)
-    return Projection(file)
 
 
 def table(triple: Triple) -> str:

@@ -193,7 +193,9 @@ class Recommend(Plugin):
             is_same = base.folder.resolve() == versions.folder.resolve()
             fitted = self._again(request, base, last if is_same else self._last(base.folder))
         else:
-            made = Recommender(request.model or "hybrid", encoders=self.runtime.encoders(), index=request.index)
+            made = Recommender(
+                request.model or "hybrid", encoders=self.runtime.encoders(), index=request.index or "exact"
+            )
             fitted = made.fit(*_read(request))
         about = {"interactions": request.interactions, "catalogue": str(request.catalogue or ""), "journal": last}
         version = versions.publish(fitted, about={"model": fitted.name, **about})
@@ -226,10 +228,18 @@ class Recommend(Plugin):
             users, items = alike(new["user"], old.data.users), alike(new["item"], old.data.items)
             if users:  # they may all have been erased
                 update(old, new.assign(user=users, item=items))
-        if request.model is None and request.catalogue is None:
+        is_same = request.model in (None, old.name)
+        index = request.index or (old.index if is_same else "exact")
+        if is_same and index == old.index and request.catalogue is None:
             return old.refit()
         things = old.catalogue if request.catalogue is None else catalogue.read(request.catalogue)
-        made = Recommender(request.model or old.name, encoders=old.encoders, index=request.index)
+        params = old.get_params() if is_same else {"model": request.model, "seed": old.seed}
+        made = Recommender(**{**params, "index": index}, encoders=old.encoders)
+        if made.uses_content and not old.uses_content and isinstance(things, catalogue.Catalogue):
+            raise InputError(
+                f"the folder keeps its catalogue without content, which {old.name} has no use for and {made.name} has: "
+                "give the catalogue again with --catalogue"
+            )
         return made.fit(old.data.frame(), things)
 
     def _erase(self, request: EraseRequest) -> dict[str, Any]:

@@ -77,14 +77,18 @@ class Recommender:
         Raises ``InputError`` naming what is wrong, and what the encoders raise.
         """
         if isinstance(catalogue, pd.DataFrame):
-            uses = self.name in ("content", "hybrid") or isinstance(self.model, ContentModel | Hybrid)
-            catalogue = Catalogue.from_frame(catalogue, encoders=self.encoders, encode=uses)
+            catalogue = Catalogue.from_frame(catalogue, encoders=self.encoders, encode=self.uses_content)
         data = Interactions.from_frame(interactions, items=[] if catalogue is None else list(catalogue.items))
         content = None if catalogue is None else catalogue.placed(data.items)
         self.model.fit(Corpus(data.histories, content, self.seed))
         self.width, self._candidates = len(data.items), None
         self.adopt(data, catalogue)
         return self
+
+    @property
+    def uses_content(self) -> bool:
+        """Whether the model learns from what items look, read or sound like, so that their content is encoded."""
+        return self.name in ("content", "hybrid") or isinstance(self.model, ContentModel | Hybrid)
 
     def refit(self) -> "Recommender":
         """Fit again on all interactions and items known by now."""

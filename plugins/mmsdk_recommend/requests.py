@@ -31,10 +31,12 @@ class FitRequest(Source, extra="forbid"):
     model: str | None = Field(
         None,
         description="hybrid (also without this option), ease, item_knn, ials, sasrec, popularity or content; "
-        "for a folder, without it, as before",
+        "for a folder, without it, as before, with the parameters it was made with",
     )
-    index: str = Field(
-        "exact", description="for ials, sasrec, content: auto or FAISS's name of an index for candidates"
+    index: str | None = Field(
+        None,
+        description="for ials, sasrec, content: auto or FAISS's name of an index for candidates; else exact, or for a "
+        "folder, with the model it has, as before",
     )
     state: Path | None = Field(None, description="folder of the recommender; else the setting's")
 

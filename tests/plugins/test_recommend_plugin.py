@@ -12,6 +12,8 @@ from mmsdk.errors import CollectionNotFoundError, InputError
 from mmsdk.runtime import Runtime
 from mmsdk.testing import PluginContract
 from mmsdk_recommend.plugin import Recommend
+from mmsdk_recommend.recommender import Recommender
+from mmsdk_recommend.versions import Versions
 
 from .test_recommend_recommender import world
 
@@ -147,3 +149,35 @@ def test_a_folder_learns_what_was_pushed_since_and_keeps_the_rest(
     assert command(capsys, "fit", "recommender")["interactions"] == 8
     command(capsys, "fit", "recommender", "--model", "ease")
     assert command(capsys, "for-user", "--user", "5")["recommendations"][0]["metadata"]["title"] == "Heat"
+
+
+def test_what_is_not_named_stays_as_it_was_made(
+    capsys: pytest.CaptureFixture[str], files: Path, tmp_path: Path
+) -> None:
+    """Parameters given from Python, seed and index; each can be named to change it alone."""
+    folder, items = tmp_path / "made", str(files / "items.jsonl")
+
+    def made() -> dict[str, Any]:
+        return Versions(folder).load().get_params()
+
+    frame, _ = world()
+    own: dict[str, Any] = {"model": "ials", "seed": 7, "factors": 8, "iterations": 2, "index": "Flat"}
+    Versions(folder).publish(Recommender(**own).fit(frame))
+    for words in (("--catalogue", items), ("--model", "ials"), ()):
+        command(capsys, "fit", str(folder), "--state", str(folder), *words)
+        assert own.items() <= made().items(), words
+    command(capsys, "fit", str(folder), "--state", str(folder), "--index", "exact")
+    assert {**own, "index": "exact"}.items() <= made().items()
+    command(capsys, "fit", str(folder), "--state", str(folder), "--model", "item_knn")
+    assert (made()["model"], made()["seed"]) == ("item_knn", 7)
+
+
+def test_a_model_that_needs_content_asks_for_the_catalogue_that_was_kept_without(
+    capsys: pytest.CaptureFixture[str], files: Path
+) -> None:
+    items = ("--catalogue", str(files / "items.jsonl"))
+    command(capsys, "fit", str(files / "bought.csv"), "--model", "item_knn", *items)
+    assert main(["recommend", "fit", "recommender", "--model", "hybrid"]) == InputError.exit_code
+    assert "give the catalogue again" in capsys.readouterr().err
+    command(capsys, "fit", "recommender", "--model", "content", *items)
+    command(capsys, "fit", "recommender", "--model", "content", "--index", "Flat")  # its catalogue has content by now

@@ -145,3 +145,18 @@ def test_addresses_that_are_none_or_lead_inside_are_not_fetched(client: httpx.Cl
     for url in ("http://127.0.0.1:9/x", "http://localhost:9/x", "http://[::1]:9/x", "http://169.254.169.254/latest"):
         report = client.post("/collections/shop/urls", json={"urls": [url]}).json()
         assert [failure["code"] for failure in report["failed"]] == ["fetch"], url
+
+
+def test_an_error_that_quotes_a_lone_surrogate_is_written(client: httpx.Client) -> None:
+    sent = {"Content-Type": "application/json"}
+    for body in (r'{"text": "x", "where": {"a\udc80": {"$x": 1}}}', r'{"text": "x", "\udc80": 1}'):
+        answer = client.post("/collections/shop/search", content=body, headers=sent)
+        assert answer.status_code == 422
+        assert r"\udc80" in answer.json()["error"]["message"]
+
+
+def test_one_id_for_two_texts_is_refused(client: httpx.Client) -> None:
+    assert client.post("/collections", json={"name": "twice"}).status_code == 201
+    answer = client.post("/collections/twice/texts", json={"texts": ["A tent.", "A lamp."], "ids": ["a", "a"]})
+    assert (answer.status_code, "ids[0] and ids[1]" in answer.text) == (422, True)
+    assert client.get("/collections/twice").json()["documents"] == 0

@@ -22,6 +22,7 @@ from .running import Running, running
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 """Examples of an operation; without it 50."""
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+THERE, DOOMED, DOCUMENT = "shop", "doomed", "lighthouse"
 HERE = Path(__file__).parents[2]
 
 
@@ -33,7 +34,8 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory, bundled: Runtime) -> Iterat
     os.chdir(tmp_path_factory.mktemp("elsewhere"))  # tasks of plugins take paths
     try:
         with running(folder, settings) as made:
-            made.service.folder.create("shop").add_texts(["The lighthouse opens at six."], ids=["lighthouse"])
+            for name in (THERE, DOOMED):
+                made.service.folder.create(name).add_texts(["The lighthouse opens at six."], ids=[DOCUMENT])
             yield made
     finally:
         os.chdir(before)
@@ -46,7 +48,10 @@ def _told(server: Running, examples: int, place: Path) -> str:
     command += ["--generation-deterministic", "--no-shrink", "--continue-on-failure", "--request-timeout", "120"]
     command += ["--suppress-health-check", "all", "--warnings", "off", "--no-color"]
     paths = os.pathsep.join(filter(None, (str(HERE), os.environ.get("PYTHONPATH"))))
+    (chunk,) = server.service.folder.open(THERE).store.chunks(DOCUMENT)
+    there = json.dumps({"collection": THERE, "document": DOCUMENT, "chunk": chunk.id})
     variables = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.server.fuzzing", "PYTHONPATH": paths}
+    variables |= {"FUZZ_THERE": there, "FUZZ_DOOMED": DOOMED}
     done = subprocess.run(command, cwd=place, env=variables, capture_output=True, text=True, check=False)
     told = done.stdout + done.stderr
     if os.environ.get("FUZZ_REPORT"):

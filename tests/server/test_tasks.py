@@ -9,6 +9,8 @@ from mcp import Client
 
 from mmsdk.errors import InputError
 from mmsdk.runtime import Runtime
+from mmsdk.settings import Serving
+from mmsdk_graph import KnowledgeGraph
 
 from .hostile import paths
 from .running import Running, running
@@ -61,6 +63,27 @@ def test_errors_do_not_say_where_the_data_folder_lies(target: Running, outer: Pa
             assert answer.status_code == 404, answer.text
             assert "nowhere" in answer.json()["error"]["message"]
             assert str(outer) not in answer.text
+
+
+def test_a_query_that_never_ends_is_stopped_with_its_request(outer: Path, bundled: Runtime) -> None:
+    """By the deadline of the request; its slot is free again, and the next query is answered."""
+    settings = bundled.settings.model_copy(update={"server": Serving(seconds=8)})
+    folder = outer / "impatient"
+    with KnowledgeGraph.open(folder / "news") as graph:
+        for number in range(40):
+            graph.add_text(f"Acme Corp. acquired Beta{number} Corp. in 2019.", source=str(number))
+    with running(folder, settings) as made, made.client() as client:
+        for query in (
+            {"sparql": "SELECT (COUNT(*) AS ?n) WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"},
+            {
+                "cypher": "UNWIND range(1, 1000000) AS a UNWIND range(1, 1000000) AS b WITH a * b AS c RETURN sum(c) AS n"
+            },
+        ):
+            answer = client.post("/graph/query", json={"graph": "news", **query})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline"), answer.text
+        found = client.post("/graph/query", json={"graph": "news", "cypher": "MATCH (a) RETURN count(a) AS n"})
+        assert found.json() == {"rows": [{"n": 42}]}
+        assert made.service.lanes["answer"].running == 0
 
 
 def test_no_folder_outside_is_read_or_made(target: Running, outer: Path) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import gradio
 from pydantic import ValidationError
 
+from mmsdk import deadline
 from mmsdk.errors import MmsdkError
 from mmsdk.plugin import Task
 from mmsdk.server import plugins, problems
 from mmsdk.server.service import Service
 from mmsdk.server.ui.asking import work_of
+from mmsdk.server.work import StoppedError
 
 Schema = Mapping[str, Any]
 
@@ -38,7 +40,10 @@ def _form(service: Service, task: Task) -> None:
             raise gradio.Error("This needs a key that is not bound to collections.")
         try:
             asked = task.request.model_validate(_request(fields, is_json, values))
-            return plugins.called(service, task, asked).model_dump(mode="json")
+            with deadline.within(work.left):
+                return plugins.called(service, task, asked).model_dump(mode="json")
+        except StoppedError as error:
+            raise gradio.Error("It took longer than allowed.", print_exception=False) from error
         except ValidationError as error:
             raise gradio.Error(problems.explained(error.errors())[0], print_exception=False) from error
         except (MmsdkError, ValueError) as error:

@@ -1,0 +1,245 @@
+"""Queries run in processes of their own, because nothing else stops one: ``python -m mmsdk_graph.asking``.
+
+LadybugDB looks at the clock between its steps and rdflib not at all; one call of either may take hours and all memory.
+A process serves one query after another and ends with its parent, whose closed pipe it notices; an alarm kills it when
+the parent should have and did not. It inherits no secrets.
+"""
+
+import atexit
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, BinaryIO, Literal, cast
+
+from mmsdk import deadline
+from mmsdk.errors import DeadlineError, InputError, MissingDependencyError
+
+Rows = list[dict[str, Any]]
+SECONDS = 30.0
+"""A query takes at most so long, and no longer than the caller waits."""
+MEMORY = 1 << 30
+"""Bytes that a query may use beyond its graph."""
+_MEMORY = f"the query needs more than {MEMORY >> 20} MB of memory; make it narrower or add a LIMIT"
+_CRASH = "the process of the query ended before it was done, most likely for want of memory; make it narrower"
+_GRACE = 1.0
+_POLL = 0.1
+_IDLE = 2
+_SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+
+
+def ask(kind: Literal["cypher", "sparql"], *arguments: Any) -> Rows:
+    """Run a query in another process and give its rows.
+
+    Raises ``DeadlineError`` after ``SECONDS``, what the caller's deadline raises when that comes first, and
+    ``InputError`` when the query is wrong or needs too much memory.
+    """
+    worker = _borrowed()
+    try:
+        said, what = worker.ask((kind, arguments, SECONDS), SECONDS)
+    except BaseException:
+        worker.end()
+        raise
+    if said in ("memory", "crash"):
+        worker.end()
+    else:
+        _give_back(worker)
+    if said == "rows":
+        return cast("Rows", what)
+    if said == "missing":
+        raise MissingDependencyError(what, "graph")
+    if said == "late":
+        raise _late(SECONDS)
+    raise InputError(_MEMORY if said == "memory" else what)
+
+
+def _late(seconds: float) -> DeadlineError:
+    return DeadlineError(f"the query took more than {seconds:g} s and was stopped; make it narrower or add a LIMIT")
+
+
+class _Worker:
+    """Hold one process."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        command = [sys.executable, "-P", "-W", "ignore", "-m", "mmsdk_graph.asking"]
+        kept = {name: value for name, value in os.environ.items() if not any(word in name for word in _SECRET)}
+        path = os.pathsep.join(place for place in sys.path if place)
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env={**kept, "PYTHONPATH": path})  # noqa: S603
+        self._input, self._output = cast("BinaryIO", self._process.stdin), cast("BinaryIO", self._process.stdout)
+
+    @property
+    def alive(self) -> bool:
+        return self.owner == os.getpid() and self._process.poll() is None
+
+    def ask(self, job: Any, seconds: float) -> tuple[str, Any]:
+        """Send a job and wait for its answer, so long once it has begun, and no longer than the caller does."""
+        watch = _Watch(self._process.kill, seconds)
+        try:
+            pickle.dump(job, self._input)
+            self._input.flush()
+            answer: tuple[str, Any] = pickle.load(self._output)  # noqa: S301 - from our own process
+            if answer[0] == "begun":
+                watch.since = time.monotonic()
+                answer = pickle.load(self._output)  # noqa: S301
+        except (EOFError, OSError, pickle.UnpicklingError):
+            answer = ("crash", _CRASH)
+        finally:
+            stopped = watch.end()
+        if stopped is not None:
+            raise stopped
+        return answer
+
+    def end(self) -> None:
+        """End the process and close its pipes."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._input, self._output):
+            with suppress(OSError):
+                pipe.close()
+
+
+class _Watch:
+    """Stop something when its time is over or nobody waits for it any more."""
+
+    def __init__(self, stop: Callable[[], None], seconds: float) -> None:
+        self._stop, self._seconds, self._left = stop, seconds, deadline.LEFT.get()
+        self.since = float("inf")
+        """When the time began to count, by ``time.monotonic``."""
+        self._stopped: BaseException | None = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="mmsdk-graph-watch")
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._done.wait(_POLL):
+            try:
+                if time.monotonic() > self.since + self._seconds + _GRACE:
+                    self._stopped = _late(self._seconds)
+                elif self._left() > 0:
+                    continue
+                else:
+                    self._stopped = DeadlineError("the caller's time was over before the query was done")
+            except BaseException as error:  # noqa: BLE001 - raised where the caller waits
+                self._stopped = error
+            self._stop()
+            return
+
+    def end(self) -> BaseException | None:
+        """Watch no longer; give why it was stopped, if it was."""
+        self._done.set()
+        self._thread.join()
+        return self._stopped
+
+
+_idle: list[_Worker] = []
+_lock = threading.Lock()
+
+
+def _borrowed() -> _Worker:
+    with _lock:
+        while _idle:
+            worker = _idle.pop()
+            if worker.alive:
+                return worker
+            if worker.owner == os.getpid():
+                worker.end()
+    return _Worker()
+
+
+def _give_back(worker: _Worker) -> None:
+    with _lock:
+        if worker.alive and len(_idle) < _IDLE:
+            _idle.append(worker)
+            return
+    worker.end()
+
+
+@atexit.register
+def _end_idle() -> None:
+    with _lock:
+        while _idle:
+            worker = _idle.pop()
+            if worker.owner == os.getpid():
+                worker.end()
+
+
+def main() -> None:
+    """Serve queries from standard input until it is closed."""
+    jobs, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        try:
+            kind, arguments, seconds = pickle.load(jobs)  # noqa: S301 - from our parent
+        except EOFError:
+            return
+        _tell(answers, _answered(kind, arguments, seconds, begun=partial(_begin, answers, seconds)))
+        _alarm(0)
+
+
+def _tell(answers: BinaryIO, answer: tuple[str, Any]) -> None:
+    pickle.dump(answer, answers)
+    answers.flush()
+    if answer[0] == "memory":
+        sys.exit()
+
+
+def _begin(answers: BinaryIO, seconds: float) -> None:
+    """Start the clock and the limit of memory, once the graph is there."""
+    _tell(answers, ("begun", None))
+    _alarm(seconds + 2 * _GRACE)
+    _limit(MEMORY)
+
+
+def _answered(kind: str, arguments: tuple[Any, ...], seconds: float, *, begun: Callable[[], None]) -> tuple[str, Any]:
+    from mmsdk_graph import export, projection
+
+    try:
+        _limit(None)
+        if kind == "cypher":
+            file, cypher, parameters = arguments
+            opened = projection.opened(file)
+            begun()
+            return "rows", projection.run(opened, cypher, parameters, seconds=seconds)
+        entities, triples, query = arguments
+        graph = export.rdf(entities, triples)
+        begun()
+        return "rows", export.selected(graph, query)
+    except DeadlineError:
+        return "late", None
+    except InputError as error:
+        return "input", str(error)
+    except MissingDependencyError as error:
+        return "missing", getattr(error.__cause__, "name", None) or "ladybug"
+    except MemoryError:
+        return "memory", None
+
+
+def _limit(more: int | None) -> None:
+    """Let this process take so many more bytes than it has, where the system can; ``None`` takes the limit away."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft = resource.RLIM_INFINITY
+        if more is not None:
+            with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123
+                soft = int(statm.read().split()[0]) * resource.getpagesize() + more
+        resource.setrlimit(resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
+
+
+def _alarm(seconds: float) -> None:
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+if __name__ == "__main__":
+    main()
