@@ -75,9 +75,7 @@ def test_a_query_that_never_ends_is_stopped_with_its_request(outer: Path, bundle
     with running(folder, settings) as made, made.client() as client:
         for query in (
             {"sparql": "SELECT (COUNT(*) AS ?n) WHERE { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"},
-            {
-                "cypher": "UNWIND range(1, 1000000) AS a UNWIND range(1, 1000000) AS b WITH a * b AS c RETURN sum(c) AS n"
-            },
+            {"cypher": "UNWIND range(1, 1000000) AS a UNWIND range(1, 1000000) AS b RETURN sum(a * b) AS n"},
         ):
             answer = client.post("/graph/query", json={"graph": "news", **query})
             assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline"), answer.text
