@@ -6,8 +6,8 @@ the parent should have and did not. It inherits no secrets.
 """
 
 import atexit
+import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -15,7 +15,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from mmsdk import deadline
@@ -35,7 +37,7 @@ _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
 def ask(kind: Literal["cypher", "sparql"], *arguments: Any) -> Rows:
-    """Run a query in another process and give its rows.
+    """Run a query in another process and give its rows, with what JSON does not have (dates, say) as text.
 
     Raises ``DeadlineError`` after ``SECONDS``, what the caller's deadline raises when that comes first, and
     ``InputError`` when the query is wrong or needs too much memory.
@@ -83,19 +85,18 @@ class _Worker:
         """Send a job and wait for its answer, so long once it has begun, and no longer than the caller does."""
         watch = _Watch(self._process.kill, seconds)
         try:
-            pickle.dump(job, self._input)
-            self._input.flush()
-            answer: tuple[str, Any] = pickle.load(self._output)  # noqa: S301 - from our own process
-            if answer[0] == "begun":
+            _send(self._input, job)
+            said, what = _received(self._output)
+            if said == "begun":
                 watch.since = time.monotonic()
-                answer = pickle.load(self._output)  # noqa: S301
-        except (EOFError, OSError, pickle.UnpicklingError):
-            answer = ("crash", _CRASH)
+                said, what = _received(self._output)
+        except (EOFError, OSError):
+            said, what = "crash", _CRASH
         finally:
             stopped = watch.end()
         if stopped is not None:
             raise stopped
-        return answer
+        return said, what
 
     def end(self) -> None:
         """End the process and close its pipes."""
@@ -104,6 +105,24 @@ class _Worker:
         for pipe in (self._input, self._output):
             with suppress(OSError):
                 pipe.close()
+
+
+def _send(stream: BinaryIO, value: Any) -> None:
+    """Write a line of JSON, with what JSON does not have as text."""
+    stream.write(json.dumps(value, default=_plain).encode() + b"\n")
+    stream.flush()
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else str(value)
+
+
+def _received(stream: BinaryIO) -> Any:
+    """Read a line of JSON. Raises ``EOFError`` when there is none."""
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    return json.loads(line)
 
 
 class _Watch:
@@ -179,7 +198,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:
-            kind, arguments, seconds = pickle.load(jobs)  # noqa: S301 - from our parent
+            kind, arguments, seconds = _received(jobs)
         except EOFError:
             return
         _tell(answers, _answered(kind, arguments, seconds, begun=partial(_begin, answers, seconds)))
@@ -187,8 +206,7 @@ def main() -> None:
 
 
 def _tell(answers: BinaryIO, answer: tuple[str, Any]) -> None:
-    pickle.dump(answer, answers)
-    answers.flush()
+    _send(answers, answer)
     if answer[0] == "memory":
         sys.exit()
 
@@ -207,11 +225,11 @@ def _answered(kind: str, arguments: tuple[Any, ...], seconds: float, *, begun: C
         _limit(None)
         if kind == "cypher":
             file, cypher, parameters = arguments
-            opened = projection.opened(file)
+            opened = projection.opened(Path(file))
             begun()
             return "rows", projection.run(opened, cypher, parameters, seconds=seconds)
         entities, triples, query = arguments
-        graph = export.rdf(entities, triples)
+        graph = export.rdf(*export.read_plain(entities, triples))
         begun()
         return "rows", export.selected(graph, query)
     except DeadlineError:

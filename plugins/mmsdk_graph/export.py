@@ -9,7 +9,7 @@ import io
 import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, time, timedelta
+from dataclasses import asdict
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 from mmsdk.errors import InputError, MissingDependencyError
 from mmsdk_graph import asking
 from mmsdk_graph.graph import KnowledgeGraph
-from mmsdk_graph.triples import Entity, Triple
+from mmsdk_graph.triples import Entity, Support, Triple
 
 SPACE = "urn:mmsdk:graph:"
 _ROWS = 10_000
@@ -85,7 +85,23 @@ def sparql(graph: KnowledgeGraph, query: str) -> list[dict[str, Any]]:
     ``InputError``, and ``DeadlineError`` for a query that takes more than 30 s.
     """
     triples = graph.triples()
-    return asking.ask("sparql", _nodes(graph.entities(), triples), triples, query)
+    entities = [asdict(entity) for entity in _nodes(graph.entities(), triples)]
+    return asking.ask("sparql", entities, [asdict(triple) for triple in triples], query)
+
+
+def read_plain(
+    entities: Iterable[Mapping[str, Any]], triples: Iterable[Mapping[str, Any]]
+) -> tuple[list[Entity], list[Triple]]:
+    """Give entities and triples again that were written as JSON."""
+
+    def entity(shape: Mapping[str, Any]) -> Entity:
+        return Entity(**{**shape, "aliases": tuple(shape["aliases"])})
+
+    def triple(shape: Mapping[str, Any]) -> Triple:
+        supports = tuple(Support(**support) for support in shape["supports"])
+        return Triple(**{**shape, "head": entity(shape["head"]), "tail": entity(shape["tail"]), "supports": supports})
+
+    return list(map(entity, entities)), list(map(triple, triples))
 
 
 def selected(graph: Any, query: str) -> list[dict[str, Any]]:
@@ -112,10 +128,9 @@ def selected(graph: Any, query: str) -> list[dict[str, Any]]:
 
 
 def _python(value: Any) -> Any:
-    """Give a number, truth or moment as Python has it, anything else as its text."""
+    """Give a number or truth as Python has it, anything else as its text."""
     made = None if value is None else value.toPython()
-    kept = made is None or isinstance(made, bool | int | float | Decimal | date | time | timedelta)
-    return made if kept else str(value)
+    return made if made is None or isinstance(made, bool | int | float | Decimal) else str(value)
 
 
 def _rdf(path: Path, entities: Sequence[Entity], triples: Sequence[Triple], format: str) -> None:  # noqa: A002

@@ -202,7 +202,7 @@ class KnowledgeGraph:
         [{'a.name': 'Acme Corp.', 'b.name': 'Beta Systems'}]
         """
         projection.check(cypher)
-        return asking.ask("cypher", self._projected(), cypher, dict(parameters or {}))
+        return asking.ask("cypher", str(self._projected()), cypher, dict(parameters or {}))
 
     def contradictions(self) -> list[tuple[Triple, ...]]:
         """Give facts that cannot all hold: several values of a functional relation, or asserted and negated."""
