@@ -1,14 +1,12 @@
-"""Queries run in processes of their own, because nothing else stops one: ``python -m mmsdk_graph.asking``.
+"""Queries run in processes of their own, because nothing else stops one.
 
 LadybugDB looks at the clock between its steps and rdflib not at all; one call of either may take hours and all memory.
-A process serves one query after another and ends with its parent, whose closed pipe it notices; an alarm kills it when
-the parent should have and did not. It inherits no secrets.
+``mmsdk_graph.asked`` is what runs there, one query after another. It inherits no secrets.
 """
 
 import atexit
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -16,8 +14,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
-from functools import partial
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from mmsdk import deadline
@@ -30,7 +26,8 @@ MEMORY = 1 << 30
 """Bytes that a query may use beyond its graph."""
 _MEMORY = f"the query needs more than {MEMORY >> 20} MB of memory; make it narrower or add a LIMIT"
 _CRASH = "the process of the query ended before it was done, most likely for want of memory; make it narrower"
-_GRACE = 1.0
+GRACE = 1.0
+"""Seconds that a process has to notice by itself that its time is over."""
 _POLL = 0.1
 _IDLE = 2
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
@@ -70,7 +67,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.owner = os.getpid()
-        command = [sys.executable, "-P", "-W", "ignore", "-m", "mmsdk_graph.asking"]
+        command = [sys.executable, "-P", "-W", "ignore", "-m", "mmsdk_graph.asked"]
         kept = {name: value for name, value in os.environ.items() if not any(word in name for word in _SECRET)}
         path = os.pathsep.join(place for place in sys.path if place)
         pipe = subprocess.PIPE
@@ -85,11 +82,11 @@ class _Worker:
         """Send a job and wait for its answer, so long once it has begun, and no longer than the caller does."""
         watch = _Watch(self._process.kill, seconds)
         try:
-            _send(self._input, job)
-            said, what = _received(self._output)
+            send(self._input, job)
+            said, what = received(self._output)
             if said == "begun":
                 watch.since = time.monotonic()
-                said, what = _received(self._output)
+                said, what = received(self._output)
         except (EOFError, OSError):
             said, what = "crash", _CRASH
         finally:
@@ -107,7 +104,7 @@ class _Worker:
                 pipe.close()
 
 
-def _send(stream: BinaryIO, value: Any) -> None:
+def send(stream: BinaryIO, value: Any) -> None:
     """Write a line of JSON, with what JSON does not have as text."""
     stream.write(json.dumps(value, default=_plain).encode() + b"\n")
     stream.flush()
@@ -117,7 +114,7 @@ def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else str(value)
 
 
-def _received(stream: BinaryIO) -> Any:
+def received(stream: BinaryIO) -> Any:
     """Read a line of JSON. Raises ``EOFError`` when there is none."""
     line = stream.readline()
     if not line.endswith(b"\n"):
@@ -140,7 +137,7 @@ class _Watch:
     def _run(self) -> None:
         while not self._done.wait(_POLL):
             try:
-                if time.monotonic() > self.since + self._seconds + _GRACE:
+                if time.monotonic() > self.since + self._seconds + GRACE:
                     self._stopped = _late(self._seconds)
                 elif self._left() > 0:
                     continue
@@ -188,76 +185,3 @@ def _end_idle() -> None:
             worker = _idle.pop()
             if worker.owner == os.getpid():
                 worker.end()
-
-
-def main() -> None:
-    """Serve queries from standard input until it is closed."""
-    jobs, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    while True:
-        try:
-            kind, arguments, seconds = _received(jobs)
-        except EOFError:
-            return
-        _tell(answers, _answered(kind, arguments, seconds, begun=partial(_begin, answers, seconds)))
-        _alarm(0)
-
-
-def _tell(answers: BinaryIO, answer: tuple[str, Any]) -> None:
-    _send(answers, answer)
-    if answer[0] == "memory":
-        sys.exit()
-
-
-def _begin(answers: BinaryIO, seconds: float) -> None:
-    """Start the clock and the limit of memory, once the graph is there."""
-    _tell(answers, ("begun", None))
-    _alarm(seconds + 2 * _GRACE)
-    _limit(MEMORY)
-
-
-def _answered(kind: str, arguments: tuple[Any, ...], seconds: float, *, begun: Callable[[], None]) -> tuple[str, Any]:
-    from mmsdk_graph import export, projection
-
-    try:
-        _limit(None)
-        if kind == "cypher":
-            file, cypher, parameters = arguments
-            opened = projection.opened(Path(file))
-            begun()
-            return "rows", projection.run(opened, cypher, parameters, seconds=seconds)
-        entities, triples, query = arguments
-        graph = export.rdf(*export.read_plain(entities, triples))
-        begun()
-        return "rows", export.selected(graph, query)
-    except DeadlineError:
-        return "late", None
-    except InputError as error:
-        return "input", str(error)
-    except MissingDependencyError as error:
-        return "missing", getattr(error.__cause__, "name", None) or "ladybug"
-    except MemoryError:
-        return "memory", None
-
-
-def _limit(more: int | None) -> None:
-    """Let this process take so many more bytes than it has, where the system can; ``None`` takes the limit away."""
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        soft = resource.RLIM_INFINITY
-        if more is not None:
-            with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123
-                soft = int(statm.read().split()[0]) * resource.getpagesize() + more
-        resource.setrlimit(resource.RLIMIT_AS, (soft, resource.RLIM_INFINITY))
-
-
-def _alarm(seconds: float) -> None:
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-if __name__ == "__main__":
-    main()

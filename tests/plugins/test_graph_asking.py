@@ -74,7 +74,7 @@ def test_no_process_is_left_of_what_was_stopped(graph: KnowledgeGraph) -> None:
     """Idle ones wait for the next query."""
     assert graph.query("RETURN 1 AS n") == [{"n": 1}]
     ours = [one for tasks in Path("/proc/self/task").glob("*/children") for one in tasks.read_text().split()]
-    asked = [pid for pid in ours if b"mmsdk_graph.asking" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    asked = [pid for pid in ours if b"mmsdk_graph.asked" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert 1 <= len(asked) <= 2
     states = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] for pid in asked]
     assert set(states) == {"S"}
