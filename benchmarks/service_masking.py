@@ -1,12 +1,14 @@
 """Measure masking on 2,000 messages made with Faker: 1,000 English (en_US), 1,000 Chinese (zh_CN).
 
-    python -m benchmarks.service_masking [--set development held-out third fourth fifth]
+    python -m benchmarks.service_masking [--set NAME]
 
 ``development`` was looked at while the patterns were written. ``held-out`` has other locales (en_US, en_GB, en_AU,
 en_CA; zh_CN, zh_TW), seeds, sentences and decoys, written before the patterns were run on it. ``third`` is
 benchmarks/masking_formats.py: forms that people write, and identity numbers of seven places, again written before.
 ``fourth`` is benchmarks/masking_fourth.py: more countries, written before by someone who had not read the patterns;
 ``fifth`` is benchmarks/masking_fifth.py: 500 messages with other forms still, by the author of the patterns.
+``sixth`` and ``seventh`` are benchmarks/masking_sixth.py: what Faker gives, as people usually write it; ``-main-en``
+and so on name one table and language of them.
 
 Each message is a sentence of a customer with one or two values of known kind, or a decoy (an order or parcel number, a
 price, a date, a version). A value is found when one finding of its kind covers it whole; a finding is right when it
@@ -18,16 +20,25 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from faker import Faker
 
 from benchmarks.masking_fifth import fifth
-from benchmarks.masking_formats import third
+from benchmarks.masking_formats import Message, third
 from benchmarks.masking_fourth import fourth
+from benchmarks.masking_sixth import seventh, sixth
 from mmsdk import evaluation, guard
 
 STRUCTURED = {"email", "phone", "credit_card", "iban", "ssn", "chinese_id", "id"}
-OTHERS = {"third": third, "fourth": fourth, "fifth": fifth}
+OTHERS: dict[str, Callable[[], list[Message]]] = {"third": third, "fourth": fourth, "fifth": fifth}
+OTHERS |= {
+    f"{name}-{table}-{language}": partial(made, table, language)
+    for name, made in (("sixth", sixth), ("seventh", seventh))
+    for table in ("main", "more")
+    for language in ("en", "zh")
+}
+OTHERS |= {"sixth": partial(sixth, "main"), "seventh": partial(seventh, "main")}
 IDENTITY = {"ssn", "chinese_id", "national_id"}
 ENGLISH = {
     "email": ("You can write to {} about it.", "my mail is {}, please answer there", "Contact {}"),
@@ -162,7 +173,7 @@ def main() -> None:
         ]
     )
     hit, right = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
-    missed, masked = [], []
+    missed, masked, left = [], [], []
     for text, spans in made:
         found = guard.find(text, guard.EVERY)
         if wanted in OTHERS:  # an identity number is right under any kind of them
@@ -174,6 +185,8 @@ def main() -> None:
             masked.append(float(hidden >= {place for place in range(span.start, span.stop) if text[place].isalnum()}))
             if not covered:
                 missed.append(f"{span.kind}: {text}")
+        if not spans:
+            left.append(float(not any(one.kind in STRUCTURED for one in found)))
         for one in found:
             right[one.kind].append(float(any(_overlap(one, span) for span in spans)))
             if not right[one.kind][-1]:
@@ -184,6 +197,8 @@ def main() -> None:
         [n for k in right for n in right[k] if k in STRUCTURED],
     )
     print(f"every letter of a value masked, under whatever kind: {evaluation.mean(masked)}")
+    if left:
+        print(f"messages without a value that are left as they are: {evaluation.mean(left)} of {len(left)}")
     for kind in sorted(name for name in hit if hit[name]):
         show(kind, hit[kind], right[kind])
     print(*missed[:shown], sep="\n")
