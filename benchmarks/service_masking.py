@@ -184,13 +184,13 @@ def main() -> None:
             hidden = {place for one in found for place in range(one.start, one.stop)}
             masked.append(float(hidden >= {place for place in range(span.start, span.stop) if text[place].isalnum()}))
             if not covered:
-                missed.append(f"{span.kind}: {text}")
+                missed.append(f"{span.kind} {text[span.start : span.stop]!r}: {text!r}")
         if not spans:
             left.append(float(not any(one.kind in STRUCTURED for one in found)))
         for one in found:
             right[one.kind].append(float(any(_overlap(one, span) for span in spans)))
             if not right[one.kind][-1]:
-                missed.append(f"wrong {one.kind} {text[one.start : one.stop]!r}: {text}")
+                missed.append(f"wrong {one.kind} {text[one.start : one.stop]!r}: {text!r}")
     show(
         "structured",
         [n for kind in STRUCTURED for n in hit[kind]],
@@ -201,7 +201,7 @@ def main() -> None:
         print(f"messages without a value that are left as they are: {evaluation.mean(left)} of {len(left)}")
     for kind in sorted(name for name in hit if hit[name]):
         show(kind, hit[kind], right[kind])
-    print(*missed[:shown], sep="\n")
+    print(*sorted(missed, key=lambda one: one.startswith(("name", "address")))[:shown], sep="\n")
 
 
 def _overlap(one: guard.Finding, span: guard.Finding) -> bool:

@@ -52,7 +52,8 @@ def find(text: str, kinds: Iterable[str] | None = None) -> list[Finding]:
                 group = match.lastgroup or 0  # the value behind the wording that gives it away
                 start = match.start(group)
                 stop = start + accepted(match)
-                skipped = match.start() + 1 if kind == "iban" else max(match.end(), at + 1)  # "is 12 ..." begins as one
+                again = kind == "iban" or match.lastgroup == "further"  # "is 12 ..." begins as one
+                skipped = match.start() + 1 if again else max(match.end(), at + 1)
                 at = stop if stop > start else skipped
                 if stop > start:
                     found.append(Finding(kind, start, stop))
@@ -196,7 +197,8 @@ def _card(match: re.Match[str]) -> int:
         ends_group = length == len(found) or not found[length].isdigit()
         digits = _digits(found[:length])
         if ends_group and found[length - 1].isdigit() and least <= len(digits) <= 19 and identity.luhn(digits):
-            return 0 if len(digits) < 15 and telephone.numbered(match.string, match.start()) else length
+            is_usual = len(digits) in (15, 16, 19)
+            return length if is_usual or not telephone.numbered(match.string, match.start()) else 0
     return 0
 
 
@@ -209,6 +211,8 @@ def _chinese_id(match: re.Match[str]) -> int:
 
 
 def _address(match: re.Match[str]) -> int:
+    if _VERSION.search(match.string, max(0, match.start() - 24), match.start()):
+        return 0
     try:
         ipaddress.ip_address(match.group())
     except ValueError:
@@ -244,6 +248,9 @@ _NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 _TAKEN = "\ufffc"
 """What stands in a text in place of what was found, so that no other kind goes on into it."""
 _FIGURES = re.compile(r"\d(?:\D{0,144}\d){3,}")
+_VERSION = re.compile(
+    r"(?:version|firmware|build|release|update|driver|\bv|固件|版本|驱动)\W{0,2}(?:is |是|号)?\s?$", re.IGNORECASE
+)
 _MAESTRO = re.compile(r"0604|50|5[6-9]|6")
 _LATIN = r"[A-Za-z0-9À-ÖØ-öø-ÿ]"
 _CARD = r"[3-6]\d{3}|2(?:2[2-9]|[3-6]\d|7[0-2])\d|2014|2149|2131|1800|0604"  # no year 2023 in front of an order number
@@ -317,7 +324,7 @@ _KINDS: dict[str, tuple[re.Pattern[str], Callable[[re.Match[str]], int]]] = {
     "chinese_id": (_pattern(identity.CHINESE), _chinese_id),
     "ssn": (_pattern(identity.SSN), _any),
     "national_id": (re.compile(identity.NATIONAL), identity.national),
-    "credit_card": (_pattern(rf"(?<!\d{{4}}[ -])(?:{_CARD})(?:(?:{identity.GAP}|, )?\d){{8,15}}"), _card),
+    "credit_card": (_pattern(rf"(?<!\d{{4}} )(?<!\d-)(?:{_CARD})(?:(?:{identity.GAP}|, )?\d){{8,15}}"), _card),
     "ip": (_pattern(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}"), _address),
     "phone": (telephone.PATTERN, telephone.accepted),
     "address": (re.compile(f"{_STREET}|{_ADDRESS_CJK}"), _any),

@@ -6,8 +6,9 @@ for it. It knows nothing of texts around other kinds of personal data.
 
 import re
 
-GAP = r"(?:\s{1,2}|\s?[.\-/_\u2013\u2014]\s?)"
-"""What stands between groups of figures: a space, a dot, a hyphen or dash with spaces or without, the end of a line."""
+GAP = r"(?:\s{1,2}|(?:\s\.|\s?[\-/_\u2013\u2014])\s?|\.(?!\s))"
+"""What stands between groups of figures: a space, a dot, a hyphen or dash with spaces or without, the end of a line.
+A dot with a space behind it alone ends a sentence."""
 _LENGTHS = (  # of an IBAN, by country: the registry of SWIFT, release 99
     "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 "
     "ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 "
@@ -40,7 +41,7 @@ _WORDS = (
     r"|(?-i:SIN|TIN|NI|PAN|UID|CF|NIR|AHV|AVS|RUT|FIN)|medicare|aadh?aa?r|(?:reise)?pas+(?:port|eport|aporte|aporto)?"
     r"|travel document|tax file|tax(?:payer)? id[a-z]*|tax code|steuer-?id[a-z]*|steuernummer|idnr\.?|codice fiscale"
     r"|s[eé]curit[eé] sociale|contribuinte|[a-zø]+(?:register|service|sels|son|versicherungs)nummer"
-    r"|social(?: security| insurance)?|soc\.? ?sec\.?|national (?:insurance|id[a-z]*)|foreigner'?s number"
+    r"|social(?! media| network)(?: security| insurance)?|soc\.? ?sec\.?|national (?:insurance|id[a-z]*)|foreigner'?s number"
     r"|(?-i:My Number)"
     r"|(?:individual|personal|national|identity|registration|insured|NHS)(?: identi[a-z]+)? (?:numbers?|no\.)"
     r"|(?:identity|id|residen[a-z]+|insurance) (?:card|number|no|document|permit)|(?:driv[a-z]+|driver'?s) licen[cs]e"
@@ -50,7 +51,7 @@ _WORDS = (
 )
 _BESIDE = (
     r"(?i:(?:[)]?\s?(?:(?:numbers?|card|code|document|no\.?|nr\.?|num\.?)(?![A-Za-z])|#|字?[号號]码?碼?|番号|卡)){0,3}"
-    r"(?:\([^()\d]{1,8}\)|[)])?(?:,? it(?:'s| is))?(?:\s?(?:is|was|are|[是为為]))?,?[\s:#=(]{0,3})"
+    r"(?:\([^()\d]{1,8}\)|[)])?(?:,? it(?:'s| is))?(?:\s?(?:(?:is|was|are)(?![A-Za-z])|[是为為]))?,?[\s:#=(]{0,3})"
 )
 _VALUE = (
     rf"(?:[A-Za-z]{{1,3}}|(?!PO)[A-Z]{{1,2}}{GAP})?\d(?:{GAP}?\d){{4,18}}"
@@ -60,9 +61,23 @@ _VALUE = (
 )
 _MINE = r"(?i:my|our|the|his|her|我的)(?:\s[\w'’]+)?\s?\(?"
 _BEHIND = rf"(?=\s?(?:\((?:[A-Za-z]+ )?|(?i:is|was|as|=|是)\s?(?:{_MINE})?\s?){_WORDS})"
+_NOTHING_ELSE = (  # between the word and a number further on: no figure, no new line, no word for another number
+    r"(?:号码?)?(?i:(?!(?<![a-z])(?:order|parcel|invoice|tracking|item|booking|reservation|ticket|ref|reference|serial|case"
+    r"|member|account|iban|card|code|coupon|version|build|model|article|part|batch|size|price|error|quote|po|room|points"
+    r"|(?:tele)?phone|mobile|cell|tel|call|fax|text|e?-?mail)(?:s|ed|ing)?(?![a-z])|订单|[编條条]形?码|代码|流水|发票|卡|账户"
+    r"|型号|价|电话|手机|座机|预[订定]|参考|邮)[^\d\n号號\ufffc]){1,40}"
+)
+_ALONE = (  # what is a number of a person by its form, when its word stands further off
+    r"[A-Z]?\d{8,10}[A-Z]?|[A-Z]{2}\d{7}|\d{3}(?P<sign>[ -])\d{2,3}(?P=sign)\d{3,4}"
+    rf"|[A-Z]{{2}}(?:{GAP}?\d\d){{3}}{GAP}?[A-Z]"
+)
+_SAID = re.compile(r"[\dA-Za-z\ufffc]\s?(?:[(（]|(?:is|was|as|=|是)\s?(?:my|our|the|his|her|我的)?)\s?$", re.IGNORECASE)
+"""What stands before a word that belongs to the number before it."""
+_TWO_LINES = rf"(?:[A-Za-z]{{1,3}})?\d(?:[ .\-/]?\d)*[A-Za-z]?\n[A-Za-z]{{0,3}}\d(?:{GAP}?\w){{7}}"
 NATIONAL = (
     rf"{_WORDS}{_BESIDE}(?P<called>{_VALUE})(?![A-Za-z0-9])"
-    rf"|(?<![A-Za-z0-9+])(?:(?P<before>{_VALUE}){_BEHIND}|(?:{_FORMS})(?![A-Za-z0-9]))"
+    rf"|{_WORDS}{_NOTHING_ELSE}(?<![A-Za-z0-9+\-])(?P<further>{_ALONE})(?![A-Za-z0-9]|-\d)"
+    rf"|(?<![A-Za-z0-9+])(?:(?P<before>(?!{_TWO_LINES}){_VALUE}){_BEHIND}|(?:{_FORMS})(?![A-Za-z0-9]))"
 )
 
 
@@ -103,7 +118,9 @@ def national(match: re.Match[str]) -> int:
     Beside a word for such numbers, figures of a card are none, and a line that holds eight is whole.
     """
     found = match.group(match.lastgroup or 0)
-    if match.lastgroup in ("called", "before"):
+    if match.lastgroup == "further" and _SAID.search(match.string, max(0, match.start() - 24), match.start()):
+        return 0
+    if match.lastgroup in ("called", "before", "further"):
         line = found.find("\n")
         found = found[:line] if line >= 0 and len(re.sub(r"\W", "", found[:line])) >= 8 else found
     number = re.sub(r"\W", "", found).upper()

@@ -27,13 +27,13 @@ _CLEAR = "|".join(
 _ANY = rf"[(\[]?\+?\d(?:[)\]]?{_BREAK}?[(\[]?\d){{5,14}}"
 _NAMED = (  # words for a telephone, and verbs that are said of nothing else
     r"(?:(?<![A-Za-z])(?:(?:tele|cell|smart)?phones?|mobiles?|cell|landline|tel(?:efon[a-z]*)?|ph|call(?:ing|ed)?|dial|fax"
-    r"|whatsapp|wechat|sms|hotline|handy|m[oó]vil|tél|telefone|emergency contact|(?:my|our|his|her|new) number"
+    r"|whatsapp|wechat|sms|hotline|handy|m[oó]vil|tél|telefone|emergency contact|(?:my|our|his|her|new|old|other|home|work|office|private) number"
     r"|[TMPF](?=:))(?![A-Za-z])|电话|電話|手机|手機|联系|聯繫|联络|聯絡|座机|致电|回电|拨|撥|打|前台|短信|微信|热线"
     r"|(?:(?<=[的新旧])|(?<!\w))(?:号码|號碼))"
 )
 _OTHER = (
     r"(?:order|parcel|invoice|tracking|item|booking|ticket|ref|serial|case|member|account|card|code|version|build|IBAN|EAN"
-    r"|ISBN|SKU|IMEI|\bPO\b|\bID\b|[$€£¥]|订单|单号|单号码|编号|条形?码|流水|发票|卡号|账号|工单|房间)"
+    r"|ISBN|SKU|IMEI|\bPO\b|\bID\b|[$€£¥]|订单|单号|单号码|编号|条形?码|流水|发票|卡号|账号|工单|房间|货号|批[号次]|型号|代码|参考)"
 )
 _SAID = (  # verbs of calling among others, with nobody but people behind them
     r"(?<![A-Za-z])(?:text|reach|hold of|ring|try|contact|signal|back)"
@@ -42,20 +42,22 @@ _SAID = (  # verbs of calling among others, with nobody but people behind them
 _EXTENSION = r"(?:,? ?(?:x|ext\.?|extension|poste|#|转|轉|分机|分機) ?\d{1,6})?"
 _AFTER = (
     r"(?= ?(?i:(?:is|was) (?:my|our|the) (?:new |old |own )?(?:(?:tele)?phone|mobile|cell|landline|tel)"
-    r"|[是为](?:我的?)?新?(?:手机|电话)|(?:的)?(?:验证码|短信)|(?:一直)?(?:没人|无人)接|打不通))"
+    r"|[是为](?:我的?)?新?(?:手机|电话))|(?:的?(?:验证码|短信)|(?:一直)?(?:没人|无人)接|打不通))"
 )
 PATTERN = re.compile(
     rf"(?<![A-Za-z0-9+.])(?<!10\.\d{{4}}/)(?P<clear>(?:{_CLEAR}){_EXTENSION})(?![A-Za-z0-9])"
     rf"|(?i:{_NAMED}(?:(?!{_OTHER})[^\d\n+(\[]){{0,32}}\n?|{_SAID})(?<![A-Za-z0-9])(?P<called>{_ANY}{_EXTENSION})(?![A-Za-z0-9])"
     rf"|(?<![A-Za-z0-9])(?P<before>{_ANY}){_AFTER}"
 )
+_EXTENDED = re.compile(r"0\d{2,3}[- ]?\d{7,8}-\d{1,6}")
+"""A telephone of China with the number of a desk behind a hyphen."""
 _DATE = re.compile(
     r"(?:19|20)\d\d[ ./-]\d\d[ ./-]\d\d(?: \d\d)?|\d\d[ ./-]\d\d[ ./-](?:19|20)\d\d(?: \d\d)?"
     r"|(?:19|20)\d\d ?[-/] ?(?:19|20)\d\d"
 )
 _NUMBERED = re.compile(
     r"(?:\b(?:tracking|order|parcel|EAN|GTIN|UPC|IMEI|barcode|ISBN|SKU|invoice|ticket|ref\w*|serial|doi)|运单|快递单|条形?码"
-    r"|订单|流水|发票|单号|书号|编号)\W{0,2}(?:number|no|编?[号號]码?)?\W{0,3}$",
+    r"|订单|流水|发票|单号|书号|编号|货号|批[号次]|型号|代码|工单|参考)\W{0,2}(?:number|no|编?[号號]码?)?\W{0,3}$",
     re.IGNORECASE,
 )
 
@@ -71,9 +73,11 @@ def accepted(match: re.Match[str]) -> int:
     With the prefix 0 alone there are 9 to 12, in other clear forms 8 or more. A line that holds ten already is whole.
     """
     found, is_clear = match.group(match.lastgroup or 0), match.lastgroup == "clear"
-    if is_clear and numbered(match.string, match.start()):
+    if match.lastgroup != "called" and numbered(match.string, match.start()):
         return 0
     number = re.split("[,xep#转轉分]", found)[0].rstrip()
+    if is_clear and _EXTENDED.fullmatch(number):
+        return len(found)
     has_trunk = number.lstrip("([").startswith("0") and not number.startswith("00") and is_clear
     least, most = (9, 12) if has_trunk else (8 if is_clear else 7, 15)
     stop = len(found)
