@@ -27,7 +27,8 @@ _CLEAR = "|".join(
 _ANY = rf"[(\[]?\+?\d(?:[)\]]?{_BREAK}?[(\[]?\d){{5,14}}"
 _NAMED = (  # words for a telephone, and verbs that are said of nothing else
     r"(?:(?<![A-Za-z])(?:(?:tele|cell|smart)?phones?|mobiles?|cell|landline|tel(?:efon[a-z]*)?|ph|call(?:ing|ed)?|dial|fax"
-    r"|whatsapp|wechat|sms|hotline|handy|m[oó]vil|tél|telefone|emergency contact|(?:my|our|his|her|new|old|other|home|work|office|private) number"
+    r"|whatsapp|wechat|sms|hotline|handy|m[oó]vil|tél|telefone|emergency contact"
+    r"|(?:my|our|his|her|new|old|other|home|work|office|private) number"
     r"|[TMPF](?=:))(?![A-Za-z])|电话|電話|手机|手機|联系|聯繫|联络|聯絡|座机|致电|回电|拨|撥|打|前台|短信|微信|热线"
     r"|(?:(?<=[的新旧])|(?<!\w))(?:号码|號碼))"
 )
