@@ -7,7 +7,7 @@ wording, so irony and other languages are not understood.
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -65,7 +65,35 @@ def masked(text: str) -> str:
 def triggered(text: str) -> str:
     """Name what a message must be handed over for (of ``REASONS``), empty for nothing."""
     plain = unicodedata.normalize("NFKC", text).replace("’", "'")
-    return next((reason for reason in REASONS if any(p.search(plain) for p in _triggers()[reason])), "")
+    found = (reason for reason in REASONS if _holds(reason, plain) or (reason == "medical" and _is_medical(plain)))
+    return next(found, "")
+
+
+def _is_medical(text: str) -> bool:
+    """Tell whether somebody reports an injury or illness, or asks for treatment; not whether such words are there.
+
+    What is only supposed ("if I get injured") is no report, nor is being ill as the reason to cancel, move or pause,
+    unless something of the company is said to have caused it.
+    """
+    for sentence in re.split(r"(?<=[.!?。！？\n])\s*", text):
+        is_treated = _holds("treatment", sentence)
+        for kind in ("injury", "unwell"):
+            for match in _found(kind, sentence):
+                before, after = sentence[: match.start()], sentence[match.end() :]
+                supposed = _holds("supposed", before) or _holds("supposed_after", after)
+                excused = kind == "unwell" and _holds("request_of_service", text) and not _holds("cause", text)
+                if is_treated or not (supposed or excused):
+                    return True
+    return False
+
+
+def _holds(kind: str, text: str) -> bool:
+    return any(pattern.search(text) for pattern in _triggers()[kind])
+
+
+def _found(kind: str, text: str) -> Iterator[re.Match[str]]:
+    for pattern in _triggers()[kind]:
+        yield from pattern.finditer(text)
 
 
 def says(kind: Literal["hello", "thanks", "bye", "yes", "no", "stop"], text: str) -> bool:
@@ -115,4 +143,4 @@ def _words(name: str) -> frozenset[str]:
 @cache
 def _triggers() -> dict[str, list[re.Pattern[str]]]:
     table = _table("triggers")
-    return {reason: [re.compile(p, re.IGNORECASE) for p in table[reason].values()] for reason in REASONS}
+    return {kind: [re.compile(p, re.IGNORECASE) for p in patterns.values()] for kind, patterns in table.items()}
