@@ -7,8 +7,8 @@ en_CA; zh_CN, zh_TW), seeds, sentences and decoys, written before the patterns w
 benchmarks/masking_formats.py: forms that people write, and identity numbers of seven places, again written before.
 ``fourth`` is benchmarks/masking_fourth.py: more countries, written before by someone who had not read the patterns;
 ``fifth`` is benchmarks/masking_fifth.py: 500 messages with other forms still, by the author of the patterns.
-``sixth``, ``seventh`` and ``eighth`` are benchmarks/masking_sixth.py: what Faker gives, as people usually write it; ``-main-en``
-and so on name one table and language of them.
+``sixth``, ``seventh`` and ``eighth`` are benchmarks/masking_sixth.py: what Faker gives, as people usually write it;
+``-main-en`` and so on name one table and language of them.
 
 Each message is a sentence of a customer with one or two values of known kind, or a decoy (an order or parcel number, a
 price, a date, a version). A value is found when one finding of its kind covers it whole; a finding is right when it

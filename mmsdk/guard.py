@@ -292,11 +292,14 @@ _TITLE = r"(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sir|Madam)\.? "
 _WORD = r"[A-Z][a-zà-ÿ'’-]*[a-zà-ÿ](?:-?[A-Z][a-zà-ÿ]+)?"
 _NAMED = (
     rf"(?:(?i:\bmy name is|\bmy name's|\bthe name is|\bname: ?|\bsigned,?|\bregards,?|\bi am|\bi'm|"
-    rf"\bname on the (?:card|order|account)(?: is)?|\bon behalf of|\bissued to|\baddressed to|\baccount holder is|"
+    rf"\bname on the (?:card|order|account)(?: is)?|\bon behalf of|\bissued to|\baddressed to|"
+    rf"\bregistered to|\b(?:in|to|under) the name of|\bname on the booking:?|"
+    rf"\bcustomer name:?|\baccount holder is|"
     rf"\bspeak(?:ing)? (?:to|with))\s+"
     rf"(?:{_TITLE})?|\b{_TITLE})(?P<value>{_WORD}(?: [A-Z]\.)?(?: {_WORD}){{0,2}})"
     rf"|(?:^|[.!?] )[Tt]his is (?P<caller>{_WORD}(?: {_WORD}){{1,2}})(?=[,.]| speaking| from| here|$)"
-    rf"|(?i:\b(?:best|cheers|sincerely|yours|thanks)),\s+(?P<signed>{_WORD}(?: [A-Z]\.)?(?: {_WORD}){{1,2}})"
+    rf"|(?i:\b(?:best(?: wishes| regards)?|cheers|sincerely|yours(?: sincerely)?|thanks|regards)),?\s+"
+    rf"(?P<signed>{_WORD}(?: [A-Z]\.)?(?: {_WORD}){{1,2}})"
     rf"|(?i:\b(?:hi|hello|hey)),? (?P<here>{_WORD}(?: {_WORD}){{0,2}})(?= here\b)"
     rf"|(?i:\b(?:parcel|package|order|delivery|it|this)) is for (?P<receiver>{_WORD}(?: {_WORD}){{1,2}})"
 )
@@ -311,7 +314,7 @@ _RARE = (  # words too, so that they are surnames only where somebody says who h
 )
 _IS = "(?:是|为|叫|[:：])?"
 _NAMED_CJK = (
-    rf"(?:我叫|我是|(?:包裹|快递|订单)是给|本人|寄给|(?:名字|姓名|收件人|收货人|签收人|簽收人|联系人|持卡人|户名|署名){_IS})\s*"
+    rf"(?:我叫|我是|(?:包裹|快递|订单)是给|本人|寄给|(?:名字|姓名|收件人|收货人|签收人|簽收人|联系人|持卡人|户名|署名|预订人|租车人|用户|账户|合同写的){_IS}|(?:改成|写成|登记成)(?=[\u4e00-\u9fff]{{2,4}}的名字))\s*"
     rf"(?P<said>(?:欧阳|司马|诸葛|上官|[{_SURNAMES}{_RARE}])[\u4e00-\u9fff]{{1,2}}?)(?=[，。,.！!；;\s]|的|申请|先生|女士|小姐|$)"
     rf"|(?P<polite>[{_SURNAMES}][\u4e00-\u9fff]{{0,2}})(?=先生|女士|小姐)"
 )

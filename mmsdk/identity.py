@@ -37,9 +37,11 @@ _FORMS = "|".join(
     )
 )
 _WORDS = (
-    r"(?i:(?<![A-Za-z])(?:SSN|ITIN|TFN|NINO|DNI|NIE|NIF|NRIC|HKID|CPF(?:/MF)?|BSN|PESEL|CURP|INSEE|PPSN?|RRN"
+    r"(?i:(?<![A-Za-z])(?:SSN?(?= n[ou]|#)|SSN|ITIN|TFN|[ST]\.?[IF]\.?N\.|N\.I\.|S\.S\.N?\.?"
+    r"|NINO|DNI|NIE|NIF|NRIC|HKID|CPF(?:/MF)?|BSN|PESEL|CURP|INSEE|PPSN?|RRN"
     r"|(?-i:SIN|TIN|NI|PAN|UID|CF|NIR|AHV|AVS|RUT|FIN)|medicare|aadh?aa?r|(?:reise)?pas+(?:port|eport|aporte|aporto)?"
-    r"|travel document|tax file|tax(?:payer)? id[a-z]*|tax code|steuer-?id[a-z]*|steuernummer|idnr\.?|codice fiscale"
+    r"|travel document|(?:individual )?taxpayer(?: identi[a-z]+)?(?= n[ou])|tax identi[a-z]+(?= n[ou])"
+    r"|nat\. insurance|tax file|tax(?:payer)? id[a-z]*|tax code|steuer-?id[a-z]*|steuernummer|idnr\.?|codice fiscale"
     r"|s[eé]curit[eé] sociale|contribuinte|[a-zø]+(?:register|service|sels|son|versicherungs)nummer"
     r"|social(?! media| network)(?: security| insurance)?|soc\.? ?sec\.?|national (?:insurance|id[a-z]*)"
     r"|foreigner'?s number"
@@ -51,8 +53,10 @@ _WORDS = (
     r"|社[会會]?(?:安全?|保[险險障]?)(?=[号號])|国民保险|[税稅](?=[号號])|[个個]人(?=番号|号码)|居民登[录錄記记])"
 )
 _BESIDE = (
-    r"(?i:(?:[)]?\s?(?:(?:numbers?|card|code|document|no\.?|nr\.?|num\.?)(?![A-Za-z])|#|字?[号號]码?碼?|番号|卡)){0,3}"
-    r"(?:\([^()\d]{1,8}\)|[)])?(?:,? it(?:'s| is))?(?:\s?(?:(?:is|was|are)(?![A-Za-z])|[是为為]))?,?[\s:#=(]{0,3})"
+    r"(?i:(?:[)]?\s?(?:(?:numbers?|card|code|document|no\.?|nr\.?|num\.?)(?![A-Za-z])|#|字?[号號]码?碼?|编号|編號"
+    r"|番号|卡)){0,3}"
+    r"(?:\([^()\d]{1,8}\)|[)])?(?:,? it(?:'s| is))?(?:\s?(?:(?:is|was|are)(?![A-Za-z])|[是为為]))?,?[\s:#=(]{0,3}"
+    r"(?:(?<!\d)[\-–](?=[\sA-Za-z\d])\s?)?)"
 )
 _VALUE = (
     rf"(?:[A-Za-z]{{1,3}}|(?!PO)[A-Z]{{1,2}}{GAP})?\d(?:{GAP}?\d){{4,18}}"
@@ -72,7 +76,9 @@ _ALONE = (  # what is a number of a person by its form, when its word stands fur
     r"[A-Z]?\d{8,10}[A-Z]?|[A-Z]{2}\d{7}|\d{3}(?P<sign>[ -])\d{2,3}(?P=sign)\d{3,4}"
     rf"|[A-Z]{{2}}(?:{GAP}?\d\d){{3}}{GAP}?[A-Z]"
 )
-_SAID = re.compile(r"[\dA-Za-z\ufffc]\s?(?:[(（]|(?:is|was|as|=|是)\s?(?:my|our|the|his|her|我的)?)\s?$", re.IGNORECASE)
+_SAID = re.compile(
+    r"[\d\ufffc][A-Za-z)]?\s?(?:[(（]|(?:is|was|as|=|是)\s?(?:my|our|the|his|her|我的)?)\s?$", re.IGNORECASE
+)
 """What stands before a word that belongs to the number before it."""
 _TWO_LINES = rf"(?:[A-Za-z]{{1,3}})?\d(?:[ .\-/]?\d)*[A-Za-z]?\n[A-Za-z]{{0,3}}\d(?:{GAP}?\w){{7}}"
 NATIONAL = (

@@ -33,11 +33,12 @@ _NAMED = (  # words for a telephone, and verbs that are said of nothing else
     r"|(?:(?<=[的新旧])|(?<!\w))(?:号码|號碼))"
 )
 _OTHER = (
-    r"(?:order|parcel|invoice|tracking|item|booking|ticket|ref|serial|case|member|account|card|code|version|build|IBAN|EAN"
+    r"(?:(?<!on the )(?<!on my )(?:order|booking|account)|parcel|invoice|tracking|item|ticket|ref|serial|case"
+    r"|member|card|code|version|build|article|\bpart\b|batch|model|error|quote|IBAN|EAN"
     r"|ISBN|SKU|IMEI|\bPO\b|\bID\b|[$€£¥]|订单|单号|单号码|编号|条形?码|流水|发票|卡号|账号|工单|房间|货号|批[号次]|型号|代码|参考)"
 )
 _SAID = (  # verbs of calling among others, with nobody but people behind them
-    r"(?<![A-Za-z])(?:text|reach|hold of|ring|try|contact|signal|back)"
+    r"(?<![A-Za-z])(?:text|reach|answer|hold of|ring|try|contact|signal|back)"
     r"(?:[\s,:]{1,2}(?:me|us|him|her|them|back|again|at|on|under|via|is|no\.?|number)(?![A-Za-z])){0,4}[\s,:]{1,3}"
 )
 _EXTENSION = r"(?:,? ?(?:x|ext\.?|extension|poste|#|转|轉|分机|分機) ?\d{1,6})?"

@@ -91,6 +91,11 @@ class Engine:
         """Give the flow that an intent starts."""
         return next((flow for flow in self.flows.values() if intent in flow.intents), None)
 
+    def acts(self, intent: str) -> bool:
+        """Tell whether the flow that an intent starts has effects."""
+        flow = self.starting(intent)
+        return flow is not None and self.toolbox.tool(flow.tool).effects
+
     def begin(self, flow: Flow, text: str, *, language: Language, customer: str, known: Mapping[str, str]) -> Move:
         """Start a flow with what the message and the session hold already."""
         slots = {slot.name: value for slot in flow.slots if (value := slot.found(text) or known.get(slot.name, ""))}

@@ -16,7 +16,7 @@ from mmsdk.chunking import sentences
 from mmsdk.protocols import LLM, Retriever
 from mmsdk.settings import Settings
 from mmsdk.types import Delta, Filter, Modality, Query, Usage
-from mmsdk_service.wording import Language
+from mmsdk_service.wording import Language, reworded
 
 TITLED = 0.7
 """The confidence in an answer that stands under a title which is what was asked."""
@@ -125,7 +125,18 @@ class Knowledge:
         self.stale_days = stale_days
 
     def answer(self, question: Query, *, language: Language, history: Sequence[Message] = ()) -> Found:
-        """Answer a masked question; the history completes one that leans on it."""
+        """Answer a masked question; the history completes one that leans on it.
+
+        A Chinese question that names a thing by its use is asked in the words of titles first (``wording.reworded``).
+        """
+        again = reworded(question) if language == "zh" and isinstance(question, str) else ""
+        if again:
+            found = self._answer(again, language=language)
+            if found.known:
+                return found
+        return self._answer(question, language=language, history=history)
+
+    def _answer(self, question: Query, *, language: Language, history: Sequence[Message] = ()) -> Found:
         answer = self._assistant(language).ask(question, history=history)
         candidates: Any = answer.trace.get("candidates") or []
         confidence = float(candidates[0]["probability"]) if candidates else 0.0

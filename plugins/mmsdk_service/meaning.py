@@ -46,6 +46,7 @@ _CLAUSES = re.compile(r"(?<=[?？!！.:])\s+|(?<=[。？！：；;，])|,? but (
 _CONDITION = re.compile(
     r"^\W*(?:if|when|unless|once|after|before)\b|如果|要是|假如|的话|时[，]?$|后[，]?$", re.IGNORECASE
 )
+_PRICE = re.compile(r"\bhow much\b|\bprices?\b|\bcosts?\b|多少钱|多少元|什么价|价格|费用", re.IGNORECASE)
 LIKELY = 0.5
 """The greatest out-of-scope score at which a statement beside a question is a request of its own, and at which a
 question about facts that no document answers begins a flow."""
@@ -92,6 +93,11 @@ class Meaning:
     def requests(self) -> bool:
         """Whether its intent may be acted on though no document answers: not on a mere question about facts."""
         return bool(self.intent) and (self.outside <= LIKELY or not (self.asks and _FACTS.search(self.text)))
+
+    @property
+    def prices(self) -> bool:
+        """Whether it asks what something costs, which is no wish that anything be done."""
+        return self.asks and bool(_PRICE.search(self.text))
 
     @property
     def stands(self) -> bool:

@@ -268,7 +268,8 @@ class Turn:
             if found is not None and found.known:
                 self._quote(found, meaning)
                 return True
-        if question.requests and self._by_intent(question, text):
+        asks_price = question.prices and self.agent.engine.acts(question.intent)
+        if question.requests and not asks_price and self._by_intent(question, text):
             return True
         if question.verdict == "close" and any(self._has_reply(name) for name, _ in question.intents[:2]):
             self._clarify(question, text)

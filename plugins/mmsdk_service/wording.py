@@ -102,10 +102,27 @@ def says(kind: Literal["hello", "thanks", "bye", "yes", "no", "stop"], text: str
     return bool(re.search(_table("small")[kind], plain, re.IGNORECASE))
 
 
+def reworded(question: str) -> str:
+    """Give a Chinese question that names a thing by its use in the words that titles have, empty for another question.
+
+    Titles and answers share no word with it, and there are no vectors for Chinese.
+
+    >>> reworded("请问你们几点开门？"), reworded("周一开门吗？"), reworded("几点送货？")
+    ('营业时间', '周一营业时间', '')
+    """
+    for title, pattern in _table("titles").items():
+        if match := re.search(pattern, question):
+            rest = question[: match.start()] + question[match.end() :]
+            return re.sub(_POLITE, "", rest) + title
+    return ""
+
+
+_POLITE = r"请问|你们|您们|贵店|您|一般|通常|平时|每天|现在|那|想知道|[的呢吗呀啊？?。，,！!\s]|^店"
 _ASKS = "how|what|when|where|why|which|who|can|could|do|does|is|are"
 _JOINT = re.compile(
     rf"(?<=[?？。；;])\s*|[,，]?\s+(?:and (?:also|then)|also|plus)\s+|,\s+and\s+(?=(?:{_ASKS}|i)\b)"
-    r"|\s+and\s+(?=(?:how|what|when|where|why|can i|could you|do you|does|is|are|(?:please )?tell me|let me know"
+    r"|\s+and\s+(?=(?:how|what|when|where|why|can i|could you|do you|does|is|are|(?:can|could|will|would|should) (?:we|you|he|she|it|they|my|the|an?|\w+s)"
+    r"|(?:please )?tell me|let me know"
     r"|i (?:want|need|would|also))\b)|[，,]?(?:另外|还有|同时|顺便)",
     re.IGNORECASE,
 )
