@@ -81,9 +81,13 @@ _SAID = re.compile(
 )
 """What stands before a word that belongs to the number before it."""
 _TWO_LINES = rf"(?:[A-Za-z]{{1,3}})?\d(?:[ .\-/]?\d)*[A-Za-z]?\n[A-Za-z]{{0,3}}\d(?:{GAP}?\w){{7}}"
+_LATER = (  # the same, when the word stands behind it
+    rf"(?=(?:\s[a-z]+){{1,3}}\s(?:as|for|is|under)\s{_MINE}{_WORDS}|[\u4e00-\u9fff]{{0,6}}[是为成作](?:了|我的){{0,2}}{_WORDS})"
+)
 NATIONAL = (
     rf"{_WORDS}{_BESIDE}(?P<called>{_VALUE})(?![A-Za-z0-9])"
     rf"|{_WORDS}{_NOTHING_ELSE}(?<![A-Za-z0-9+\-])(?P<further>{_ALONE})(?![A-Za-z0-9]|-\d)"
+    rf"|(?<![A-Za-z0-9+\-])(?P<earlier>{_ALONE.replace('sign', 'other')}){_LATER}"
     rf"|(?<![A-Za-z0-9+])(?:(?P<before>(?!{_TWO_LINES}){_VALUE}){_BEHIND}|(?:{_FORMS})(?![A-Za-z0-9]))"
 )
 
@@ -127,7 +131,7 @@ def national(match: re.Match[str]) -> int:
     found = match.group(match.lastgroup or 0)
     if match.lastgroup == "further" and _SAID.search(match.string, max(0, match.start() - 24), match.start()):
         return 0
-    if match.lastgroup in ("called", "before", "further"):
+    if match.lastgroup in ("called", "before", "further", "earlier"):
         line = found.find("\n")
         found = found[:line] if line >= 0 and len(re.sub(r"\W", "", found[:line])) >= 8 else found
     number = re.sub(r"\W", "", found).upper()

@@ -28,17 +28,17 @@ _ANY = rf"[(\[]?\+?\d(?:[)\]]?{_BREAK}?[(\[]?\d){{5,14}}"
 _NAMED = (  # words for a telephone, and verbs that are said of nothing else
     r"(?:(?<![A-Za-z])(?:(?:tele|cell|smart)?phones?|mobiles?|cell|landline|tel(?:efon[a-z]*)?|ph|call(?:ing|ed)?|dial|fax"
     r"|whatsapp|wechat|sms|hotline|handy|m[oó]vil|tél|telefone|emergency contact"
-    r"|(?:my|our|his|her|new|old|other|home|work|office|private) number"
+    r"|(?:my|our|his|her|new|old|other|home|work|office|private|day(?:time)?|evening) number"
     r"|[TMPF](?=:))(?![A-Za-z])|电话|電話|手机|手機|联系|聯繫|联络|聯絡|座机|致电|回电|拨|撥|打|前台|短信|微信|热线"
     r"|(?:(?<=[的新旧])|(?<!\w))(?:号码|號碼))"
 )
 _OTHER = (
     r"(?:(?<!on the )(?<!on my )(?:order|booking|account)|parcel|invoice|tracking|item|ticket|ref|serial|case"
     r"|member|card|code|version|build|article|\bpart\b|batch|model|error|quote|IBAN|EAN"
-    r"|ISBN|SKU|IMEI|\bPO\b|\bID\b|[$€£¥]|订单|单号|单号码|编号|条形?码|流水|发票|卡号|账号|工单|房间|货号|批[号次]|型号|代码|参考)"
+    r"|ISBN|SKU|IMEI|\bPO\b|\bID\b|[$€£¥]|订单|单号|单号码|编号|条形?码|流水|发票|卡号|账号|工单|房间|货号|批[号次]|型号|代码|参考|运单|取件码)"
 )
 _SAID = (  # verbs of calling among others, with nobody but people behind them
-    r"(?<![A-Za-z])(?:text|reach|answer|hold of|ring|try|contact|signal|back)"
+    r"(?<![A-Za-z])(?:text|reach(?:ed)?|answer|hold of|ring|try|contact|signal|back)"
     r"(?:[\s,:]{1,2}(?:me|us|him|her|them|back|again|at|on|under|via|is|no\.?|number)(?![A-Za-z])){0,4}[\s,:]{1,3}"
 )
 _EXTENSION = r"(?:,? ?(?:x|ext\.?|extension|poste|#|转|轉|分机|分機) ?\d{1,6})?"

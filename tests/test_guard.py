@@ -46,6 +46,21 @@ from mmsdk.types import Document, Image, Locator, Part
             "Aadhaar [NATIONAL_ID]; 身分證 [NATIONAL_ID], [NATIONAL_ID]",
         ),
         ("SIN no. 046 454 286, tax file number 123 456 782", "SIN no. [NATIONAL_ID], tax file number [NATIONAL_ID]"),
+        (
+            "Is 669287010 stored as my SSN? 于G06536594是不是登记成我的护照号了",
+            "Is [NATIONAL_ID] stored as my SSN? 于[NATIONAL_ID]是不是登记成我的护照号了",
+        ),
+        ("why do you need my SIN? it is 046 454 286", "why do you need my SIN? it is [NATIONAL_ID]"),
+        ("here is the SSN number you wanted: 816066343.", "here is the SSN number you wanted: [NATIONAL_ID]."),
+        ("The TFN on file should be 299-856-721, not 5", "The TFN on file should be [NATIONAL_ID], not 5"),
+        (
+            "为什么要护照号？我的是EA1946566。流水号962764920038",
+            "为什么要护照号？我的是[NATIONAL_ID]。流水号962764920038",
+        ),
+        ("Phone: (901) 381-7485 x734. 559 428 552 is my SIN", "Phone: [PHONE]. [NATIONAL_ID] is my SIN"),
+        ("mobile +61 499 008 559\n017473211 is my TFN", "mobile [PHONE]\n[NATIONAL_ID] is my TFN"),
+        ("S.I.N. - 326-657-590; SS number - 688 42 7221", "S.I.N. - [NATIONAL_ID]; SS number - [NATIONAL_ID]"),
+        ("分机0571-83616489-881", "分机[PHONE]"),
         ("My passport is 494562704, 护照号：E56895245", "My passport is [NATIONAL_ID], 护照号：[NATIONAL_ID]"),
         ("SSN 123 45 6789; ITIN 912-78-1234", "SSN [NATIONAL_ID]; ITIN [NATIONAL_ID]"),
         ("[716] 479-1596, 905/589-6724 or (239)3050614", "[PHONE], [PHONE] or [PHONE]"),
@@ -116,6 +131,11 @@ def test_masked(text: str, masked: str) -> None:
         "2014-04-21,323.970001,331.149994",
         "发票号码：41754674",
         "",
+        "firmware 5.9.3.230 is installed, 固件1.3.9.146",
+        "646-29-385 is no order. 错误代码15553499",
+        "my passport expires, booking 12345678 and order 1234567890",
+        "order no. 458-5725618-9918055, 订单399596672730388503",
+        "联系我。货号8774439，发票代码045266287307 验证码336526",
     ],
 )
 def test_left_alone(text: str) -> None:

@@ -238,8 +238,7 @@ class Turn:
 
     def _understand(self, said: Perceived) -> None:
         agent, text = self.agent, said.text or said.read
-        dial = agent.options.dial
-        self.found = self._timed("understand", lambda: meanings(text, agent.classifier, dial=dial))
+        self.found = self._timed("understand", lambda: meanings(text, agent.classifier, dial=agent.options.dial))
         missed: list[Meaning] = []
         met: set[str] = set()
         for meaning in self.found:
@@ -268,8 +267,8 @@ class Turn:
             if found is not None and found.known:
                 self._quote(found, meaning)
                 return True
-        asks_price = question.prices and self.agent.engine.acts(question.intent)
-        if question.requests and not asks_price and self._by_intent(question, text):
+        may_act = not (question.prices and self.agent.engine.acts(question.intent))
+        if question.requests and may_act and self._by_intent(question, text):
             return True
         if question.verdict == "close" and any(self._has_reply(name) for name, _ in question.intents[:2]):
             self._clarify(question, text)

@@ -121,8 +121,8 @@ _POLITE = r"请问|你们|您们|贵店|您|一般|通常|平时|每天|现在|�
 _ASKS = "how|what|when|where|why|which|who|can|could|do|does|is|are"
 _JOINT = re.compile(
     rf"(?<=[?？。；;])\s*|[,，]?\s+(?:and (?:also|then)|also|plus)\s+|,\s+and\s+(?=(?:{_ASKS}|i)\b)"
-    r"|\s+and\s+(?=(?:how|what|when|where|why|can i|could you|do you|does|is|are|(?:can|could|will|would|should) (?:we|you|he|she|it|they|my|the|an?|\w+s)"
-    r"|(?:please )?tell me|let me know"
+    r"|\s+and\s+(?=(?:how|what|when|where|why|can i|could you|do you|does|is|are|(?:please )?tell me|let me know"
+    r"|(?:can|could|will|would|should) (?:we|you|he|she|it|they|my|the|an?|\w+s)"
     r"|i (?:want|need|would|also))\b)|[，,]?(?:另外|还有|同时|顺便)",
     re.IGNORECASE,
 )
