@@ -67,7 +67,7 @@ _VALUE = (
 _MINE = r"(?i:my|our|the|his|her|我的)(?:\s[\w'’]+)?\s?\(?"
 _BEHIND = rf"(?=\s?(?:\((?:[A-Za-z]+ )?|(?i:is|was|as|=|是)\s?(?:{_MINE})?\s?){_WORDS})"
 _NOTHING_ELSE = (  # between the word and a number further on: no figure, no new line, no word for another number
-    r"(?:号码?)?(?i:(?!(?<![a-z])(?:order|parcel|invoice|tracking|item|booking|reservation|ticket|ref|reference|serial|case"
+    r"(?:编?号码?)?(?i:(?!(?<![a-z])(?:order|parcel|invoice|tracking|item|booking|reservation|ticket|ref|reference|serial|case"
     r"|member|account|iban|card|code|coupon|version|build|model|article|part|batch|size|price|error|quote|po|room|points"
     r"|(?:tele)?phone|mobile|cell|tel|call|fax|text|e?-?mail)(?:s|ed|ing)?(?![a-z])|订单|[编條条]形?码|代码|流水|发票|卡|账户"
     r"|型号|价|电话|手机|座机|预[订定]|参考|邮)[^\d\n号號\ufffc]){1,40}"
@@ -82,11 +82,12 @@ _SAID = re.compile(
 """What stands before a word that belongs to the number before it."""
 _TWO_LINES = rf"(?:[A-Za-z]{{1,3}})?\d(?:[ .\-/]?\d)*[A-Za-z]?\n[A-Za-z]{{0,3}}\d(?:{GAP}?\w){{7}}"
 _LATER = (  # the same, when the word stands behind it
-    rf"(?=(?:\s[a-z]+){{1,3}}\s(?:as|for|is|under)\s{_MINE}{_WORDS}|[\u4e00-\u9fff]{{0,6}}[是为成作](?:了|我的){{0,2}}{_WORDS})"
+    rf"(?=(?: [a-z]+){{0,3}} (?:as|for|is|under) (?:{_MINE}|[A-Z]\w+ )?{_WORDS}"
+    rf"|[\u4e00-\u9fff]{{0,6}}[是为成作](?:了|我的){{0,2}}[\u4e00-\u9fff]{{0,2}}{_WORDS})"
 )
 NATIONAL = (
     rf"{_WORDS}{_BESIDE}(?P<called>{_VALUE})(?![A-Za-z0-9])"
-    rf"|{_WORDS}{_NOTHING_ELSE}(?<![A-Za-z0-9+\-])(?P<further>{_ALONE})(?![A-Za-z0-9]|-\d)"
+    rf"|{_WORDS}{_NOTHING_ELSE}(?<![A-Za-z0-9+\-])(?P<further>{_ALONE})(?![A-Za-z0-9]|-\d|[ .]\d\d)"
     rf"|(?<![A-Za-z0-9+\-])(?P<earlier>{_ALONE.replace('sign', 'other')}){_LATER}"
     rf"|(?<![A-Za-z0-9+])(?:(?P<before>(?!{_TWO_LINES}){_VALUE}){_BEHIND}|(?:{_FORMS})(?![A-Za-z0-9]))"
 )

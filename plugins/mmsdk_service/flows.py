@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mmsdk import lexicon
 from mmsdk_service.tools import Toolbox, ToolError
 from mmsdk_service.wording import Language, Phrases, filled, phrase, says
 
@@ -23,6 +24,15 @@ CORRECTION = re.compile(
 _NO = re.compile(
     r"^\W*(?:no|nope|nah|don't|do not|不是?|不要|不用|别)(?:[,.;!，。！]+ *| +(?=i\b|please\b|wait\b))(?P<rest>\S.*)",
     re.IGNORECASE | re.DOTALL,
+)
+_WORDS = re.compile(
+    r"^\W*(?:(?:for|by|just|only|about|maybe|it's|make it|another|yes)\W+)*(?P<word>[a-z]+)"
+    r"(?: \w+)?(?: please)?\W*$",
+    re.IGNORECASE,
+)
+_CHINESE = re.compile(
+    r"^\W*(?:就|要|再|大概|延长)*(?=[一二两三四五六七八九十])(?P<tens>[一二三四五六七八九](?=十))?"
+    r"(?P<ten>十)?(?P<units>[一二两三四五六七八九])?[\u4e00-\u9fff]{0,2}\W*$"
 )
 
 
@@ -130,7 +140,7 @@ class Engine:
         """Give the standing with values that the message brings, None when it brings none."""
         slots = dict(standing.slots)
         for slot in flow.slots:
-            value = slot.found(text)
+            value = slot.found(text) or (slot.found(spelt(text)) if slot.name == standing.asked else "")
             waited = slot.name == standing.asked or slot.name not in slots
             short = len(text) <= 2 * len(value) + 12
             if value and value != slots.get(slot.name) and (waited or short or CORRECTION.search(text)):
@@ -174,6 +184,21 @@ def refusal(text: str) -> str:
     """
     match = _NO.match(text)
     return match["rest"].strip() if match else ""
+
+
+def spelt(text: str) -> str:
+    """Give in figures the number that a short reply says in words, empty when it is no such reply.
+
+    >>> spelt("three days"), spelt("just two please"), spelt("十二天"), spelt("this one is red")
+    ('3', '2', '12', '')
+    """
+    match = _WORDS.match(text)
+    found = sorted(lexicon.numbers(match["word"])) if match else []
+    if found or not (chinese := _CHINESE.match(text)):
+        return found[0] if len(found) == 1 else ""
+    tens, ten, units = chinese["tens"], chinese["ten"], chinese["units"]
+    figures = {letter: place for place, letter in enumerate("零一二三四五六七八九")} | {"两": 2}
+    return str((figures.get(tens, 1) * 10 if ten else 0) + figures.get(units, 0))
 
 
 def _spoken(text: Text, language: Language) -> str:

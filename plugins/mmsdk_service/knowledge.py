@@ -35,7 +35,7 @@ _ROW = re.compile(
 """A row of a table of questions and answers, as the loaders write it."""
 _QUESTION_WORDS = re.compile(
     r"多(?:长时间|久|少(?:天|钱|元|个)?|大|高|远|重|长)|什么时[候间]|何时|几[点天个次年月]?|哪[些里儿个种家天位]?|怎么[样办]?|怎样|如何"
-    r"|为什么|为何|什么样?|[是能可]否|能不能|可不可以|有没有|是不是|谁|请问|[的了吗呢么啊吧是在有和与及您你我们会要]"
+    r"|为什么|为何|什么样?|[是能可]否|能不能|可不可以|有没有|是不是|谁|请问|(?:我)?想(?:知道|问|了解)|[的了吗呢么啊吧是在有和与及您你我们会要]"
 )
 """Chinese words that a question has and its answer has not."""
 

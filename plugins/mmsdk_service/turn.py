@@ -255,19 +255,19 @@ class Turn:
 
     def _handle(self, meaning: Meaning, text: str) -> bool:
         """Answer one part: documents come first for what is not clearly like the examples; False without an answer."""
-        if meaning.familiar and self._by_intent(meaning, text):
+        question = meaning.question or meaning
+        may_act = not (question.prices and self.agent.engine.acts(question.intent))
+        if meaning.familiar and may_act and self._by_intent(meaning, text):
             return True
         if meaning.torn and all(self._has_reply(name) for name, _ in meaning.intents[:2]):
             self._clarify(meaning, text)
             return True
-        question = meaning.question or meaning
         followed = followed_up(text, [str(one.content) for one in self._history() if one.role == "user"])
         for asked in dict.fromkeys(filter(None, [followed, text, question.text if meaning.question else ""])):
             found = self._look_up(asked)
             if found is not None and found.known:
                 self._quote(found, meaning)
                 return True
-        may_act = not (question.prices and self.agent.engine.acts(question.intent))
         if question.requests and may_act and self._by_intent(question, text):
             return True
         if question.verdict == "close" and any(self._has_reply(name) for name, _ in question.intents[:2]):
