@@ -7,7 +7,7 @@ en_CA; zh_CN, zh_TW), seeds, sentences and decoys, written before the patterns w
 benchmarks/masking_formats.py: forms that people write, and identity numbers of seven places, again written before.
 ``fourth`` is benchmarks/masking_fourth.py: more countries, written before by someone who had not read the patterns;
 ``fifth`` is benchmarks/masking_fifth.py: 500 messages with other forms still, by the author of the patterns.
-``sixth``, ``seventh`` and ``eighth`` are benchmarks/masking_sixth.py: what Faker gives, as people usually write it;
+``sixth`` to ``ninth`` are benchmarks/masking_sixth.py: what Faker gives, as people usually write it;
 ``-main-en`` and so on name one table and language of them.
 
 Each message is a sentence of a customer with one or two values of known kind, or a decoy (an order or parcel number, a
@@ -27,18 +27,23 @@ from faker import Faker
 from benchmarks.masking_fifth import fifth
 from benchmarks.masking_formats import Message, third
 from benchmarks.masking_fourth import fourth
-from benchmarks.masking_sixth import eighth, seventh, sixth
+from benchmarks.masking_sixth import eighth, ninth, seventh, sixth
 from mmsdk import evaluation, guard
 
 STRUCTURED = {"email", "phone", "credit_card", "iban", "ssn", "chinese_id", "id"}
 OTHERS: dict[str, Callable[[], list[Message]]] = {"third": third, "fourth": fourth, "fifth": fifth}
 OTHERS |= {
     f"{name}-{table}-{language}": partial(made, table, language)
-    for name, made in (("sixth", sixth), ("seventh", seventh), ("eighth", eighth))
+    for name, made in (("sixth", sixth), ("seventh", seventh), ("eighth", eighth), ("ninth", ninth))
     for table in ("main", "more")
     for language in ("en", "zh")
 }
-OTHERS |= {"sixth": partial(sixth, "main"), "seventh": partial(seventh, "main"), "eighth": partial(eighth, "main")}
+OTHERS |= {
+    "sixth": partial(sixth, "main"),
+    "seventh": partial(seventh, "main"),
+    "eighth": partial(eighth, "main"),
+    "ninth": partial(ninth, "main"),
+}
 IDENTITY = {"ssn", "chinese_id", "national_id"}
 ENGLISH = {
     "email": ("You can write to {} about it.", "my mail is {}, please answer there", "Contact {}"),

@@ -230,4 +230,4 @@ def _letters(text: str) -> set[str]:
 
 def is_answerable(text: str) -> bool:
     """Tell whether a text has words that a document could speak of."""
-    return bool(lexicon.content(text))
+    return bool(lexicon.content(text) or reworded(text))

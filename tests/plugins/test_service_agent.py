@@ -18,11 +18,13 @@ from mmsdk.errors import InputError
 from mmsdk.webhook import SIGNATURE, verified
 from mmsdk_service import Desk, Flow, IntentClassifier, Options, Playbook, Reply, ServiceAgent, Slot, Tool, Webhook
 from mmsdk_service.agent import TIDY
+from mmsdk_service.flows import Engine
 from mmsdk_service.handover import Queue
 from mmsdk_service.knowledge import refused
 from mmsdk_service.meaning import Meaning
 from mmsdk_service.senses import critical
 from mmsdk_service.state import State
+from mmsdk_service.tools import Toolbox
 from mmsdk_service.wording import language_of, segments, triggered
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +35,10 @@ RAN: list[str] = []
 class Order(BaseModel):
     order: str
     customer: str = ""
+
+
+class Days(BaseModel):
+    days: int
 
 
 def status(given: Order) -> dict[str, Any]:
@@ -366,6 +372,23 @@ def test_words_hand_over_for_what_is_reported_not_for_what_is_supposed() -> None
         rows = list(csv.DictReader(file))
     wrong = [row["text"] for row in rows if triggered(row["text"]) != row["reason"]]
     assert wrong == ["Your face cream burned my skin"]  # as a matter of safety: handed over too
+
+
+def test_a_number_in_words_is_a_value_when_the_flow_waits_for_it() -> None:
+    tool = Tool("rent", lambda given: {"for": given.days}, Days, effects=True)
+    slot = Slot("days", r"\d{1,2}", {"en": "How many days?", "zh": "几天？"})
+    flow = Flow("rent", ("rent",), (slot,), "rent", {"en": "{for} days."}, {"en": "For {days} days?"})
+    engine = Engine([flow], Toolbox([tool]))
+    asked = engine.begin(flow, "I want the one in red", language="en", customer="", known={}).standing
+    assert asked is not None
+    assert asked.slots == {}
+    for said, text in (
+        ("three days", "For 3 days?"),
+        ("十二天", "For 12 days?"),
+        ("for two days please", "For 2 days?"),
+    ):
+        assert engine.go_on(asked, said, language="en", customer="").text == text
+    assert engine.go_on(asked, "the red one", language="en", customer="").text == "How many days?"
 
 
 def test_a_price_begins_no_flow_with_effects(shop: Collection, bundled: Runtime, tmp_path: Path) -> None:
