@@ -5,8 +5,8 @@ zh_CN (``main``, 2,000 messages) and of en_CA, en_AU and zh_TW (``more``, 1,000)
 in brackets, glued to Chinese characters, in full-width figures. An order number, a price, a date or another number that
 is nobody's stands beside every third message and alone in one of six. The sixth and seventh set were written at once
 and committed before the masker was run on either, by a helper who had read its patterns; the eighth with the words that
-are usual for such numbers, when the seventh had been looked at and before anything was mended for it; the ninth, again with usual words, after all
-mending.
+are usual for such numbers, when the seventh had been looked at and before anything was mended for it; the ninth, again
+with usual words, after all mending.
 """
 
 import json
