@@ -25,6 +25,7 @@ from mmsdk.server.headers import POLICIES, hostname, is_address, without_own
 from mmsdk.server.keys import LOCAL, Key, Keys
 from mmsdk.server.metrics import Metrics
 from mmsdk.server.problems import RefusalError
+from mmsdk.server.refusals import Heads, Refusal, overloaded
 from mmsdk.server.rules import Rule, Rules
 from mmsdk.server.work import Work
 from mmsdk.settings import Serving
@@ -55,7 +56,7 @@ class Defence:
     """Let through to ``app`` what may pass."""
 
     def __init__(self, app: ASGIApp, guard: Guard) -> None:
-        self.app, self.guard = app, guard
+        self.app, self.guard, self.heads = app, guard, Heads()
         names = {"localhost", guard.host.lower(), *(name.lower() for name in guard.settings.hosts)}
         self._hosts = frozenset(names - {"", "0.0.0.0", "::"})  # noqa: S104
 
@@ -68,8 +69,8 @@ class Defence:
         else:
             await _Exchange(self, scope, receive, send=send).serve()
 
-    def refused(self, scope: Scope) -> "tuple[list[tuple[bytes, bytes]], bytes] | None":
-        """Give headers and body of a 429 to whoever has no place to wait; None when that needs a closer look.
+    def refused(self, scope: Scope) -> Refusal | None:
+        """Give what a 429 is written from to whoever has no place to wait; None when that needs a closer look.
 
         Everything is checked in the same order as otherwise, but without a task, a span and a framework: under ten
         times the load nine of ten requests come here.
@@ -163,7 +164,7 @@ class _Exchange:
                 span.set(http__response__status_code=self.status, http__route=self.rule.template)
         self._note(time.monotonic() - self.started)
 
-    def refused(self) -> tuple[list[tuple[bytes, bytes]], bytes] | None:
+    def refused(self) -> Refusal | None:
         method = self.scope["method"]
         rule, collection = self.guard.rules.find(method, self.scope["path"])
         lane = None if rule is None else self.guard.lanes[rule.lane]
@@ -180,14 +181,9 @@ class _Exchange:
             return None
         if not lane.is_full_for(self.work.key.id):
             return None
-        self.stage, self.status = "admission", 429
-        self.guard.metrics.refused.labels(self.stage).inc()
-        _, shape, headers = problems.told(_overloaded(lane.refusal()), self.work.id)
-        data = json.dumps(shape, ensure_ascii=False).encode()
-        given = {"content-type": "application/json", "content-length": str(len(data)), **headers}
-        self.bytes = len(data)
-        self._note(time.monotonic() - self.started)
-        return [*((name.lower().encode(), value.encode()) for name, value in given.items()), *self._extra()], data
+        lines = [line for line in self._extra() if line[0] != b"x-request-id"]
+        asked = {"key": self.work.key.id, "route": rule.template, "method": _plain(method), "request": self.work.id}
+        return Refusal(lane, self.guard.metrics, lines=lines, **asked)
 
     async def _refuse(self, error: RefusalError) -> None:
         """Say no; a browser that has no key is led to where it can give one."""
@@ -251,7 +247,7 @@ class _Exchange:
             if waiter is not None and not await self._waited(lane, waiter):
                 return
         except admission.RefusedError as error:
-            raise _overloaded(error) from error
+            raise overloaded(error) from error
         started = time.monotonic()
         try:
             await self._run()
@@ -357,7 +353,7 @@ class _Exchange:
     def _note(self, seconds: float) -> None:
         metrics, method = self.guard.metrics, self.scope["method"]
         status = self.status or 499
-        known = method if method in (*_SAFE, "POST", "PUT", "PATCH", "DELETE") else "other"
+        known = _plain(method)
         metrics.requests.labels(self.rule.template, known, str(status)).inc()
         metrics.seconds.labels(self.rule.template).observe(seconds)
         if self.work.reason:
@@ -377,9 +373,8 @@ class _Exchange:
         )
 
 
-def _overloaded(error: admission.RefusedError) -> RefusalError:
-    status, code = (503, "closing") if error.closing else (429, "overloaded")
-    return RefusalError(status, code, f"{error}; come again later", headers={"Retry-After": str(error.after)})
+def _plain(method: str) -> str:
+    return method if method in (*_SAFE, "POST", "PUT", "PATCH", "DELETE") else "other"
 
 
 async def _nothing(*_: Any) -> Any:

@@ -10,6 +10,7 @@ import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,24 +47,43 @@ class Protocol(HttpToolsProtocol):
 
     _moved = False
     _quiet = 0
+    _between = True
+    """Whether no request has begun that has not ended."""
+    _whole = b""
+    """What came, while its first request is parsed."""
+
+    def on_message_begin(self) -> None:
+        """Note that a request has begun."""
+        self._between = False
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Note that a head has ended, and answer at once who has no place to wait."""
         self._moved = True
+        started = time.monotonic()
         refused = getattr(self.app, "refused", None)
         is_plain = self.parser.should_keep_alive() and not self.parser.should_upgrade() and not self.expect_100_continue
-        if refused is None or not is_plain or not (self.cycle is None or self.cycle.response_complete):
+        if refused is None or not is_plain or not self._is_idle:
             return super().on_headers_complete()
         path = httptools.parse_url(self.url).path.decode("ascii")
         asked = {**self.scope, "method": self.parser.get_method().decode("ascii"), "path": unquote(path)}
-        answer = refused(asked)
-        if answer is None:
+        refusal = refused(asked)
+        if refusal is None:
             return super().on_headers_complete()
-        headers, body = answer
-        lines = [STATUS_LINE[429], *(b"%b: %b\r\n" % line for line in (*self.server_state.default_headers, *headers))]
+        if self._whole:
+            length = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
+            self.app.heads.keep(self._whole, length, refusal)  # it is a Defence
         self.cycle = _Refused()  # type: ignore[assignment]
-        self.transport.write(b"".join([*lines, b"\r\n", body]))
-        return self.on_response_complete()
+        return self._refuse(refusal.first(started))
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _refuse(self, answer: bytes) -> None:
+        lines = (b"%b: %b\r\n" % line for line in self.server_state.default_headers)
+        self.transport.write(b"".join([STATUS_LINE[429], *lines, answer]))
+        self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         """Note that a body goes on."""
@@ -72,16 +92,25 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that a request has ended."""
-        self._moved = True
+        self._moved = self._between = True
+        self._whole = b""
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, and count it while nothing ends or goes on."""
+        """Take what came, and count it while nothing ends or goes on; what was refused a moment ago is so again."""
+        self._whole = b""
+        if self._between and not self._quiet and self._is_idle and not self.transport.is_closing():
+            heads = getattr(self.app, "heads", None)
+            answer = heads.answer(data, time.monotonic()) if heads else None
+            if answer is not None:
+                return self._refuse(answer)
+            self._whole = data
         self._moved = False
         super().data_received(data)
         self._quiet = 0 if self._moved else self._quiet + len(data)
         if self._quiet > LONG and not self.transport.is_closing():
             self.send_400_response("the headers are too long")
+        return None
 
 
 class _Server(uvicorn.Server):

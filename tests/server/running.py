@@ -42,6 +42,7 @@ def running(data: Path, settings: Settings, *, ui: bool = False, service: Servic
         made.loop = asyncio.get_running_loop()
         await app(scope, receive, send)
 
+    vars(noting).update(refused=made.app.refused, heads=made.app.heads)  # what the protocol asks before there is a task
     config = uvicorn.Config(
         noting, port=0, log_config=None, access_log=False, proxy_headers=False, ws="websockets-sansio", http=Protocol
     )

@@ -185,6 +185,50 @@ def test_a_request_that_waits_leaves_the_queue_and_one_too_many_is_told_when_to_
     until(lambda: not lane.running)
 
 
+def test_who_is_refused_again_gets_an_answer_of_their_own(endless: tuple[Running, Endless]) -> None:
+    """By the short way that knows the head, and by the long one: in pieces, two at once, with an id of their own."""
+    server, llm = endless
+    lane = server.service.lanes["answer"]
+    first = _send(server, "/collections/shop/ask", ASK)
+    until(lambda: llm.running)
+    second = _send(server, "/collections/shop/ask", ASK)
+    until(lambda: lane.waiting)
+    counted = server.service.metrics.refused.labels("admission")
+    before = counted._value.get()
+    with server.client() as client:
+        answers = [client.post("/collections/shop/ask", json=ASK) for _ in range(4)]
+        named = [client.post("/collections/shop/ask", json=ASK, headers={"X-Request-ID": f"mine-{n}"}) for n in (1, 2)]
+        fresh = client.get("/health")
+    assert fresh.status_code == 200
+    for answer in (*answers, *named):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (429, "overloaded")
+        assert answer.headers["x-request-id"] == answer.json()["error"]["request_id"]
+        assert int(answer.headers["retry-after"]) >= 1
+    ids = [answer.headers["x-request-id"] for answer in (*answers, *named)]
+    assert (len(set(ids)), ids[4:]) == (6, ["mine-1", "mine-2"])
+    assert counted._value.get() == before + 6
+    data = json.dumps(ASK).encode()
+    whole = b"POST /collections/shop/ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    whole += b"Content-Length: %d\r\n\r\n" % len(data) + data
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as connection:
+        connection.settimeout(30)
+        for pieces in ([whole], [whole], [whole[:40], whole[40:]], [whole[:-5], whole[-5:]], [whole + whole], [whole]):
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(0.05)
+            told = b""
+            while told.count(b'"request_id"') < len(b"".join(pieces)) // len(whole):
+                told += connection.recv(1 << 16)
+            assert told.count(b"HTTP/1.1 429 ") == told.count(b'"request_id"')
+    second.close()
+    until(lambda: not lane.waiting)
+    third = _send(server, "/collections/shop/ask", ASK)  # the same head, and there is place again
+    until(lambda: lane.waiting)
+    for connection in (third, first):
+        connection.close()
+    until(lambda: not lane.running and not lane.waiting)
+
+
 def test_a_request_that_takes_too_long_is_ended(
     endless: tuple[Running, Endless], monkeypatch: pytest.MonkeyPatch
 ) -> None:
