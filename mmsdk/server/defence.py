@@ -182,8 +182,10 @@ class _Exchange:
         if not lane.is_full_for(self.work.key.id):
             return None
         lines = [line for line in self._extra() if line[0] != b"x-request-id"]
-        asked = {"key": self.work.key.id, "route": rule.template, "method": _plain(method), "request": self.work.id}
-        return Refusal(lane, self.guard.metrics, lines=lines, **asked)
+        asked = {"key": self.work.key.id, "route": rule.template, "method": _plain(method)}
+        refusal = Refusal(lane, self.guard.metrics, lines=lines, **asked)
+        refusal.request = self.work.id
+        return refusal
 
     async def _refuse(self, error: RefusalError) -> None:
         """Say no; a browser that has no key is led to where it can give one."""

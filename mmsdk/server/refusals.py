@@ -33,11 +33,12 @@ class Refusal:
     """Hold what a 429 is written from: its lane, who asks for what, and the headers of every answer to them."""
 
     def __init__(
-        self, lane: admission.Lane, metrics: Metrics, *, key: str, route: str, method: str, lines: Lines, request: str
+        self, lane: admission.Lane, metrics: Metrics, *, key: str, route: str, method: str, lines: Lines
     ) -> None:
         self._lane, self._key, self._lines = lane, key, lines
         self._route, self._method = route, method
-        self._request = request
+        self.request = uuid.uuid4().hex
+        """The id of the request that was checked."""
         self._until = time.monotonic() + SECONDS
         self._counts = (metrics.refused.labels("admission"), metrics.requests.labels(route, method, "429"))
         self._seconds = metrics.seconds.labels(route)
@@ -45,8 +46,8 @@ class Refusal:
 
     def first(self, started: float) -> bytes:
         """Give headers and body for the request that was checked, logged and counted."""
-        parts, length = self._written(self._lane.refusal(), self._request)
-        return self._noted(b"".join(parts), self._request, started=started, length=length)
+        parts, length = self._written(self._lane.refusal(), self.request)
+        return self._noted(b"".join(parts), self.request, started=started, length=length)
 
     def again(self, started: float) -> bytes | None:
         """Give headers and body for another with the same head; None when it must be looked at more closely."""
