@@ -149,10 +149,10 @@ def test_addresses_that_are_none_or_lead_inside_are_not_fetched(client: httpx.Cl
 
 def test_an_error_that_quotes_a_lone_surrogate_is_written(client: httpx.Client) -> None:
     sent = {"Content-Type": "application/json"}
-    for body in (r'{"text": "x", "where": {"a\udc80": {"$x": 1}}}', r'{"text": "x", "\udc80": 1}'):
-        answer = client.post("/collections/shop/search", content=body, headers=sent)
-        assert answer.status_code == 422
-        assert r"\udc80" in answer.json()["error"]["message"]
+    body = r'{"text": "x", "where": {"a\udc80": {"$x": 1}}}'
+    answer = client.post("/collections/shop/search", content=body, headers=sent)
+    assert answer.status_code == 422
+    assert r"\udc80" in answer.json()["error"]["message"]
 
 
 def test_one_id_for_two_texts_is_refused(client: httpx.Client) -> None:
