@@ -52,13 +52,16 @@ SYNONYM = 0.9
 LETTERS = 0.8
 """How near a pair of CJK characters is to a text that has both of them, but not side by side."""
 VETOES = ("kind_missing", "missing_specific", "denied")
-"""Features that rule a sentence out: no price where one was asked for, another day or colour, an English sentence that
-the cross-encoder holds for no answer rather than for one, however near its words are."""
+"""Features that rule a sentence out: no price where one was asked for, another day or colour than the sentence that
+asks names, an English sentence that the cross-encoder holds for no answer rather than for one, however near its words
+are."""
 CLOSEST = 12
 """How many of the sentences nearest to the question are looked at closely."""
 
 _TITLE_END = re.compile(r"[.!。！;；]\s*[\"'”’)）]?$")
 _COLUMN = re.compile(r"(?:^|; )([^:;]{1,60}): (?=[^;]*\d)")  # in a row of a table, a column with a figure
+_ENDED = (".", "!", "…", "。", "！")
+_BACK = re.compile(r"\b(?:then|that (?:day|time|month|colou?r)|ones?)\b|(?:那|这)(?:天|时|个月|种?颜色)", re.IGNORECASE)
 _ITEM = re.compile(r"^(?:[-*+•|>]|\d{1,3}[.)]\s)")
 
 
@@ -246,7 +249,7 @@ class _Checks:
     def __init__(self, question: str, terms: Mapping[str, str]) -> None:
         self.terms = terms
         self.kind, self.numbers = kinds.wanted(question), lexicon.numbers(question)
-        self.specific = lexicon.specific(question, spans=False)
+        self.specific = lexicon.specific(_asking(question), spans=False)
 
     def of(self, sentence: Sentence) -> dict[str, float]:
         """Give the vetoes, and how many of the question's numbers are missing."""
@@ -268,6 +271,18 @@ class _Checks:
         columns = {term for match in _COLUMN.finditer(sentence.text) for term in lexicon.surface(match.group(1))}
         figure = any(letter.isdigit() for letter in sentence.text)
         return figure and bool(kind.given.search(sentence.context) or columns & self.terms.keys())
+
+
+def _asking(message: str) -> str:
+    """Leave out what is told around a question, unless the question points back to it.
+
+    A day or a colour of the story need not stand in the answer: ``It came on Monday. May I send it back?``
+    """
+    parts = [message[start:stop] for start, stop in sentences(message)]
+    if not any(part.endswith(("?", "？")) for part in parts):
+        return message
+    asking = " ".join(part for part in parts if not part.endswith(_ENDED))
+    return message if _BACK.search(asking) else asking
 
 
 def _missing(names: set[str], there: Mapping[str, str]) -> int:

@@ -99,6 +99,24 @@ def test_a_bare_figure_answers_under_the_column_that_was_asked_for(tmp_path: Pat
         assert assistant(boats, llm).ask("How much does the kayak weigh?").status == "not_in_sources"
 
 
+@pytest.mark.parametrize(
+    ("message", "asked"),
+    [
+        ("Mine sank on Sunday. What does a rowing boat cost an hour?", False),
+        ("Hello, we saw the red ones in March! What does a rowing boat cost an hour? Thanks.", False),
+        ("What does a rowing boat cost an hour on Sunday? Thanks.", True),
+        ("We come on Sunday. What does a rowing boat cost an hour then?", True),
+        ("We want a rowing boat on Sunday. Tell me the price of an hour.", True),
+    ],
+)
+def test_only_a_day_that_is_asked_about_must_stand_in_the_answer(lake: Collection, message: str, asked: bool) -> None:
+    candidates = assistant(lake).ask(message).trace["candidates"]
+    assert isinstance(candidates, list)
+    price = next(one for one in candidates if one["text"].startswith("Rowing boats cost"))
+    assert bool(price["features"]["missing_specific"]) == asked
+    assert (price["probability"] == 0) == asked
+
+
 def test_a_supported_sentence_is_kept_in_its_own_words(lake: Collection) -> None:
     answer = sound(
         assistant(lake, Echo(replies=["A pedal boat costs 18 euros an hour [1]."])).ask(

@@ -13,6 +13,10 @@ r"""Train a successor of the bundled cross-encoder: low-rank adapters on all-Min
     python -m benchmarks.cross.train --start start --out four --dstc9 60 --made 100 --epochs 1 --rate 3e-4 --seed 11 \
         --share 0.2 --noise 0.4 --customers benchmarks/answerability/customers.md --invented $I-2.md ... $I-6.md
 
+    ... and longer: the same with --seed 11 --passes 3 --out s11, and with --seed 12 --out s12; each is 1,060 steps and
+    leaves a state every 150 (s11-150, ...), to be averaged over seeds, or to be judged when a run dies:
+    python -m benchmarks.cross.train --average s11-150 s12-300 --rank 64 --out cross.safetensors
+
 First what is plenty: DSTC9 and questions put together from a list; then the invented places with a little of both, with
 two seeds; then the average of the two. The model tells whether a sentence answers. An hour on one free core; the seeds
 are fixed.
@@ -42,6 +46,8 @@ from mmsdk.settings import Settings
 
 RANK, SCALE, LENGTH, TOKENS = 32, 2.0, 128, 2048
 NOTE = {"base": "all-MiniLM-L6-v2", "length": str(LENGTH)}
+KEPT = 150
+"""After how many steps a state is saved."""
 HELD = 5
 """Every how many-th invented place is kept from training: half of them to fit on, half for a last check."""
 SMALL = ("LayerNorm", "bias", "pooler", "classifier", "token_type")
@@ -118,7 +124,10 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
     yield from (batch for batch in found if batch)
 
 
-def train(model: nn.Module, tokenizer: Any, pairs: Sequence[Pair], *, epochs: float, rate: float) -> None:
+def train(
+    model: nn.Module, tokenizer: Any, pairs: Sequence[Pair], *, epochs: float, rate: float, keep: Path | None = None
+) -> None:
+    """Train; the state of every ``KEPT`` steps is saved beside ``keep``, to be averaged and for a machine that dies."""
     encoded = tokenizer([p.question for p in pairs], [p.text for p in pairs], truncation=True, max_length=LENGTH)
     lengths = [len(ids) for ids in encoded["input_ids"]]
     labels = torch.tensor([float(p.answers) for p in pairs])
@@ -146,6 +155,8 @@ def train(model: nn.Module, tokenizer: Any, pairs: Sequence[Pair], *, epochs: fl
             step += 1
             if step % 100 == 0:
                 print(f"{step}/{total} loss {np.mean(seen[-100:]):.3f} {time.time() - started:.0f} s", flush=True)
+            if keep and step % KEPT == 0:
+                save_file(changes(model), keep.with_name(f"{keep.name}-{step}"), NOTE)
 
 
 def main() -> None:
@@ -157,6 +168,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="share of the questions of invented places")
     parser.add_argument("--noise", type=float, default=0.0, help="share of these written as a customer might")
     parser.add_argument("--customers", type=Path, nargs="*", default=[], help="customers' messages, read twice")
+    parser.add_argument("--passes", type=int, default=1, help="how often places and messages are drawn, each anew")
     parser.add_argument("--start", type=Path, help="adapters to go on from")
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--rate", type=float, default=5e-4)
@@ -178,18 +190,18 @@ def main() -> None:
     read = [(file, 4, arguments.share, arguments.noise) for file in arguments.invented]
     read += [(file, *how) for file in arguments.customers for how in ((4, 1.0, 0.0), (2, 1.0, 1.0))]
     for file, negatives, share, noise in read:
-        cases = data.invented(encoder, file, keep=lambda place: place % HELD != 0)
-        seed = arguments.seed
-        more = list(material.invented(cases, encoder, negatives=negatives, seed=seed, share=share, noise=noise))
-        print(file, material.counted(more), flush=True)
-        pairs += more
+        cases = list(data.invented(encoder, file, keep=lambda place: place % HELD != 0))
+        for seed in range(arguments.seed, arguments.seed + 1000 * arguments.passes, 1000):
+            more = list(material.invented(cases, encoder, negatives=negatives, seed=seed, share=share, noise=noise))
+            print(file, material.counted(more), flush=True)
+            pairs += more
     folder = weights.resolve(ENCODER.partition(":")[2], settings=Settings.load())
     saved = load_file(arguments.start) if arguments.start else {}
     rank = next((len(value) for name, value in saved.items() if name.endswith(".A")), RANK)
     model, tokenizer = adapted(folder, rank), AutoTokenizer.from_pretrained(folder)
     if saved:
         resume(model, saved)
-    train(model, tokenizer, pairs, epochs=arguments.epochs, rate=arguments.rate)
+    train(model, tokenizer, pairs, epochs=arguments.epochs, rate=arguments.rate, keep=arguments.out)
     save_file(changes(model), arguments.out, NOTE)
 
 
