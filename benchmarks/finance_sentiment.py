@@ -175,13 +175,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=Plan.epochs)
     parser.add_argument("--start", default="", help="of phrasebank: readers to go on from")
     parser.add_argument("--readers", type=int, default=Plan.readers, help="of phrasebank")
+    parser.add_argument(
+        "--average", type=float, default=Plan.average, help="of phrasebank: as mmsdk_finance.train has it"
+    )
     given = parser.parse_args()
     if given.part == "held-out":
         held_out(given.data, given.model)
     elif given.part == "untouched":
         untouched(given.data)
     elif given.part == "phrasebank":
-        plan = Plan(start=given.start, epochs=given.epochs, readers=given.readers)
+        plan = Plan(start=given.start, epochs=given.epochs, readers=given.readers, average=given.average)
         in_protocol(given.data, given.model / "phrasebank", plan)
     else:
         speed(given.data)

@@ -1,8 +1,11 @@
 """Names found in texts."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from mmsdk.entities import Gazetteer, bare_name, organizations, short_name
+from mmsdk import weights
+from mmsdk.entities import MODEL, Gazetteer, _pipeline, bare_name, organizations, short_name
 from mmsdk.runtime import Runtime
 
 
@@ -50,3 +53,31 @@ def test_organisations_nobody_listed_are_found_with_their_places(bundled: Runtim
     assert {mention.key for mention in first} >= {"microsoft", "goldman sachs"}
     assert all(texts[0][mention.start : mention.stop] == mention.written for mention in first)
     assert second == []
+
+
+def test_organisations_are_those_of_the_whole_pipeline(bundled: Runtime) -> None:
+    import spacy
+
+    texts = [
+        "Tata Motors and Jet Airways rise as Reserve Bank of India cuts rates",
+        "Deutsche Bank sues Morgan Stanley; Credit Suisse and the Bank of England look on",
+        "nothing here",
+    ]
+    whole = spacy.load(weights.resolve(MODEL, settings=bundled.settings))
+    found = organizations(texts, settings=bundled.settings)
+    for mentions, doc in zip(found, whole.pipe(texts), strict=True):
+        assert [(m.start, m.stop) for m in mentions] == [
+            (e.start_char, e.end_char) for e in doc.ents if e.label_ == "ORG"
+        ]
+    assert sum(map(len, found)) >= 3
+
+
+def test_new_words_do_not_stay_in_memory_and_threads_wait(bundled: Runtime) -> None:
+    organizations(["Acme rises"], settings=bundled.settings)
+    strings = _pipeline(bundled.settings.model_dump_json()).vocab.strings
+    before = len(strings)
+    texts = [[f"Acme{thread} buys Bolt{thread}x{number} Ltd" for number in range(100)] for thread in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda some: organizations(some, settings=bundled.settings), texts))
+    assert len(strings) == before
+    assert together == [organizations(some, settings=bundled.settings) for some in texts]

@@ -13,8 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_SHORT = 192
-"""Up to this length, plain matrix products are faster than the fused attention of torch on a CPU."""
+_TINY, _SHORT = 32, 192
+"""Up to this length, plain matrix products are faster than the fused attention of torch on a CPU.
+
+For the shortest they are in float32, which takes as long as bfloat16 and needs no code prepared by oneDNN, of which it
+keeps some for every count of texts of every length.
+"""
 
 
 class Bert:
@@ -63,8 +67,9 @@ class Bert:
                 query, key, value = split.unbind(0)
                 mixed = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
             else:
-                query, key, value = split.reshape(3, count * self._heads, length, -1).unbind(0)
-                mixed = torch.bmm(_softmax(torch.bmm(query, key.transpose(1, 2))), value)
+                whole = split.reshape(3, count * self._heads, length, -1)
+                query, key, value = (whole.float() if length <= _TINY else whole).unbind(0)
+                mixed = torch.bmm(_softmax(torch.bmm(query, key.transpose(1, 2))), value).to(joined.dtype)
             parts.append(mixed.view(count, self._heads, length, -1).transpose(1, 2).reshape(count * length, width))
         parts.append(rest[:, :width])
         return torch.cat(parts)

@@ -188,7 +188,7 @@ def _bands(words: frozenset[str]) -> tuple[int, ...]:
     return tuple(hash((place, *row)) for place, row in enumerate(rows.tolist()))
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def _hash(word: str) -> int:
     return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=4).digest())
 

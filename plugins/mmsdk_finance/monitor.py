@@ -23,7 +23,7 @@ from mmsdk.protocols import Closing, Encoder
 from mmsdk.runtime import default
 from mmsdk_finance import dispatch
 from mmsdk_finance.alerts import Alert, Rule
-from mmsdk_finance.events import Stories, Story, sketch
+from mmsdk_finance.events import Sketch, Stories, Story, sketch
 from mmsdk_finance.items import Item
 from mmsdk_finance.judge import Judge
 from mmsdk_finance.ledger import Ledger
@@ -67,10 +67,11 @@ class Taken:
 
 @dataclass
 class _Work:
-    """Hold an item on its way: the names in it, its vector, and where it was put."""
+    """Hold an item on its way: the names in it, what it is compared by, and where it was put."""
 
     item: Item
     names: Names
+    compared: Sketch
     vector: NDArray[np.float32] | None
     number: int = 0
     story: int = 0
@@ -256,7 +257,7 @@ class SentimentMonitor(Closing):
             rows = self._encoder().encode([texts[place][:1000] for place in wanted])
             vectors = dict(zip(wanted, rows, strict=True))
         return {
-            item.key + item.digest: _Work(item, found, vectors.get(place))
+            item.key + item.digest: _Work(item, found, sketch(item.text, list(found.watched)), vectors.get(place))
             for place, (item, found) in enumerate(zip(items, names, strict=True))
         }
 
@@ -277,15 +278,14 @@ class SentimentMonitor(Closing):
             taken.corrected += 1
             work.stirred = self._withdraw(known)
         at = item.event.timestamp()
-        compared = sketch(item.text, list(work.names.watched))
-        match = self._stories.match(compared, at, vector=work.vector)
+        match = self._stories.match(work.compared, at, vector=work.vector)
         story, how = match or (None, "")
         work.number, work.story = self.state.put_item(item, story, copied=how)
         work.lead = match is None
         taken.items += known is None
         taken.copies += match is not None
         if match is None:
-            self._stories.add(Story(work.story, at, compared, work.vector))
+            self._stories.add(Story(work.story, at, work.compared, work.vector))
             if work.vector is not None:
                 blob = work.vector.astype(np.float16).tobytes()
                 self.state.run("UPDATE stories SET vector = ? WHERE number = ?", blob, work.story)
@@ -321,10 +321,10 @@ class SentimentMonitor(Closing):
             absent = [name for name in written if name not in work.item.text]
             texts.append(f"{', '.join(absent)}: {work.item.text}" if absent else work.item.text)
             entities.append(written)
-        scored = self.scorer.score_texts(texts, entities)
+        scored, model = self.scorer.score_texts(texts, entities), version(self.scorer)
         for work, sentiments in zip(spoken, scored, strict=True):
             by_ticker = dict(zip(work.names.watched, sentiments, strict=True))
-            self.ledger.score(work.story, by_ticker, model=version(self.scorer))
+            self.ledger.score(work.story, by_ticker, model=model)
 
     def _count(self, work: _Work, now: float, taken: Taken) -> None:
         """Let the stories that an item touches vote, and judge the names they speak of."""

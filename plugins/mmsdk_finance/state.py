@@ -20,6 +20,8 @@ from mmsdk_finance.items import Item, Rejected
 
 FILE = "finance.sqlite"
 _APPLICATION = 0x6D6D6669
+_CACHE = 16_384
+"""Kibibytes of pages kept in memory: the stories of late are few, and a long stream must not fill more."""
 _MIGRATIONS = (
     """
     CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -82,6 +84,7 @@ class State(Closing):
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = WriterLock(self.folder / "writer.lock")
         self.connection = connect(file, application_id=_APPLICATION, migrations=_MIGRATIONS, create=create)
+        self.connection.execute(f"PRAGMA cache_size = -{_CACHE}")
         if self.fact("id") is None:
             self.connection.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (secrets.token_hex(8),))
 

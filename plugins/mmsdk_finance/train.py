@@ -278,12 +278,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--frozen", type=int, default=Plan.frozen, help="layers of the body left as they are, from below"
     )
     parser.add_argument("--start", default="", help="'bundled' or a model's folder: go on from its readers")
+    parser.add_argument("--readers", type=int, default=Plan.readers, help="readers whose logits are averaged")
+    parser.add_argument(
+        "--average",
+        type=float,
+        default=Plan.average,
+        help="share of the last steps whose weights a reader is the mean of",
+    )
     parser.add_argument("--no-reader", action="store_true", help="train the linear head only")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    plan = None if given.no_reader else Plan(start=given.start, epochs=given.epochs, frozen=given.frozen)
+    plan = Plan(given.readers, given.start, given.epochs, frozen=given.frozen, average=given.average)
     try:
-        found = train(given.data, given.out, plan=plan, folds=given.folds, settings=Settings.load())
+        found = train(
+            given.data, given.out, plan=None if given.no_reader else plan, folds=given.folds, settings=Settings.load()
+        )
     except InputError as error:
         _LOG.error("%s", error)
         return error.exit_code

@@ -13,7 +13,7 @@ from mmsdk import weights
 from mmsdk.errors import InputError, WeightsError
 from mmsdk.recognizers.devices import without_bars
 from mmsdk.settings import Settings
-from mmsdk_finance.fitting import Plan, save, trained
+from mmsdk_finance.fitting import Plan, _Mean, save, trained
 from mmsdk_finance.marking import LONGEST, OTHER, TARGET, marked
 from mmsdk_finance.reader import BODY, Network, Reader
 from mmsdk_finance.sentiment import LABELS, EntitySentiment, SentimentModel, score_text, score_texts
@@ -239,6 +239,25 @@ def test_training_goes_on_from_readers_that_are_there(tmp_path: Path) -> None:
         trained(reader, [[marks[0]]], [2], plan=Plan(epochs=1, rank=4), start=files[0])
     with pytest.raises(InputError, match="holds no readers"):
         started(str(tmp_path))
+
+
+def test_a_reader_can_be_the_mean_over_its_last_steps(tmp_path: Path) -> None:
+    reader = Reader((), settings=Settings.load())
+    network = Network(reader.source, 3, kind=torch.float32, rank=2)
+    mean = _Mean(network)
+    mean.put()  # nothing taken: as it was
+    first = network.head.bias.detach().clone()
+    for change in (1.0, 3.0):
+        with torch.no_grad():
+            network.head.bias.add_(change)
+        mean.take()
+    mean.put()
+    assert torch.allclose(network.head.bias, first + 2.5)
+    texts, labels = [[f"{TARGET} rises"], [f"{TARGET} falls"], [f"{TARGET} meets"]] * 8, [2, 0, 1] * 8
+    made = [trained(reader, texts, labels, plan=Plan(epochs=4, rank=4, batch=8, average=share)) for share in (0.0, 0.5)]
+    logits = [reader.logits([ways[0] for ways in texts[:3]], networks=[one]) for one in made]
+    assert all(some.argmax(axis=1).tolist() == labels[:3] for some in logits)
+    assert not np.allclose(*logits, atol=1e-3)
 
 
 def test_the_bundled_model_says_what_it_is() -> None:
