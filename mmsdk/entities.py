@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from mmsdk import weights
 from mmsdk.chunking import CJK
@@ -128,14 +128,14 @@ def _pipeline(settings: str) -> Any:
         import spacy
     except ModuleNotFoundError as error:
         raise MissingDependencyError("spacy", "finance") from error
-    from thinc.api import NumpyOps
-
     path = weights.resolve(MODEL, settings=Settings.model_validate_json(settings))
     # The recognizer has vectors of its own; tok2vec serves what is left out here.
     pipeline = spacy.load(path, exclude=["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "senter"])
-    by_numpy = NumpyOps(use_blis=False)  # its products take half the time of BLIS and let go of Python's lock
-    for part in pipeline.get_pipe("ner").model.walk():
-        part.ops = by_numpy
+    model = cast(Any, pipeline.get_pipe("ner")).model
+    if getattr(model.ops, "use_blis", False):  # numpy takes half the time of BLIS and lets go of Python's lock
+        by_numpy = type(model.ops)(use_blis=False)
+        for part in model.walk():
+            part.ops = by_numpy
     return pipeline
 
 
