@@ -66,10 +66,10 @@ def test_errors_do_not_say_where_the_data_folder_lies(target: Running, outer: Pa
             assert str(outer) not in answer.text
 
 
-def test_a_query_that_never_ends_is_stopped_with_its_request(outer: Path, bundled: Runtime) -> None:
+def test_a_query_that_never_ends_is_stopped_with_its_request(tmp_path: Path, bundled: Runtime) -> None:
     """By the deadline of the request; its slot is free again, and the next query is answered."""
     settings = bundled.settings.model_copy(update={"server": Serving(seconds=8)})
-    folder = outer / "impatient"
+    folder = tmp_path / "impatient"
     with KnowledgeGraph.open(folder / "news") as graph:
         for number in range(40):
             graph.add_text(f"Acme Corp. acquired Beta{number} Corp. in 2019.", source=str(number))
