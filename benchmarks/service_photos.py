@@ -37,7 +37,7 @@ class Shot:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
-    folder = Path(os.environ["MMSDK_SHARED_DATA"]) / "img_clothing"
+    folder = Path(os.environ.get("MMSDK_SHARED_DATA", "../shared/data")) / "img_clothing"
     photos = {path.name: path.parent.name for path in sorted(folder.glob("*/*")) if path.suffix in (".jpg", ".png")}
     with Collection.open(parser.parse_args().folder, create=True) as collection:
         collection.add([path for path in sorted(folder.glob("*/*")) if path.name in photos])
