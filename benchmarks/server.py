@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -79,30 +80,91 @@ async def _until_ready(port: int) -> None:
     raise SystemExit("the server did not get ready")
 
 
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+class Connection(asyncio.Protocol):
+    """Send one request after another over a connection that stays open; a bare client, so that it costs little."""
+
+    def __init__(self) -> None:
+        self._done: Callable[[int, bytes], None] | None = None
+        self._data, self._whole = b"", 0
+        self.closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what requests are written to."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def send(self, request: bytes, done: Callable[[int, bytes], None]) -> None:
+        """Send a request; ``done`` gets the status of the answer, 0 for none, and its body."""
+        self._done, self._data, self._whole = done, b"", 0
+        self.transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came and tell the answer once it is whole."""
+        self._data = self._data + data if self._data else data
+        if not self._whole:
+            head = self._data.find(b"\r\n\r\n")
+            if head < 0:
+                return
+            found = _LENGTH.search(self._data, 0, head)
+            self._whole = head + 4 + (int(found[1]) if found else 0)
+        if len(self._data) >= self._whole:
+            body = self._data[self._data.index(b"\r\n\r\n") + 4 :]
+            self._tell(int(self._data[9:12]), body)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Tell who waits that there will be no answer."""
+        self.closed = True
+        self._tell(0, b"")
+
+    def _tell(self, status: int, body: bytes) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done(status, body)
+
+
+_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+
+
+async def opened(port: int) -> Connection:
+    loop = asyncio.get_running_loop()
+    return (await loop.create_connection(Connection, "127.0.0.1", port))[1]
 
 
 @asynccontextmanager
 async def connected(port: int) -> AsyncIterator[Connection]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
+    connection = await opened(port)
     try:
-        yield reader, writer
+        yield connection
     finally:
-        writer.close()
+        connection.transport.close()
+
+
+def written(method: str, path: str, body: Any = None, *, key: str = "") -> bytes:
+    data = b"" if body is None else json.dumps(body).encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += f"Authorization: Bearer {key}\r\n" if key else ""
+    return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
 
 
 async def asked(
     connection: Connection, method: str, path: str, body: Any = None, *, key: str = ""
 ) -> tuple[int, bytes]:
-    """Send one request over a connection that stays open; a bare client, so that it costs little."""
-    reader, writer = connection
-    data = b"" if body is None else json.dumps(body).encode()
-    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    head += f"Authorization: Bearer {key}\r\n" if key else ""
-    writer.write(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
-    answer = await reader.readuntil(b"\r\n\r\n")
-    fields = dict(line.lower().split(b": ", 1) for line in answer.split(b"\r\n")[1:] if b": " in line)
-    return int(answer[9:12]), await reader.readexactly(int(fields.get(b"content-length", 0)))
+    """Ask and wait for status and body; raises ``OSError`` when there is no answer."""
+    return await replied(connection, written(method, path, body, key=key))
+
+
+async def replied(connection: Connection, request: bytes) -> tuple[int, bytes]:
+    answer: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+
+    def done(status: int, body: bytes) -> None:
+        if not answer.cancelled():
+            answer.set_result((status, body))
+
+    connection.send(request, done)
+    status, body = await answer
+    if not status:
+        raise OSError("the server hung up")
+    return status, body
 
 
 def batching(seconds: float) -> dict[str, Any]:
@@ -134,14 +196,15 @@ async def _embedding(port: int, seconds: float, texts: Sequence[str]) -> tuple[i
     stop, count = time.monotonic() + seconds, 0
     vectors: dict[str, Any] = {}
 
+    requests = {text: _embedded(text) for text in texts}
+
     async def client(number: int) -> None:
         nonlocal count
         order = random.Random(number)
         async with connected(port) as connection:
             while time.monotonic() < stop:
                 text = order.choice(texts)
-                body = {"model": "all-MiniLM-L6-v2", "input": text, "encoding_format": "base64"}
-                status, data = await asked(connection, "POST", "/v1/embeddings", body)
+                status, data = await replied(connection, requests[text])
                 assert status == 200, data
                 count += 1
                 if text not in vectors:
@@ -155,9 +218,13 @@ async def _singles(port: int, texts: Sequence[str]) -> dict[str, Any]:
     found = {}
     async with connected(port) as connection:
         for text in texts:
-            body = {"model": "all-MiniLM-L6-v2", "input": text, "encoding_format": "base64"}
-            found[text] = _vector((await asked(connection, "POST", "/v1/embeddings", body))[1])
+            found[text] = _vector((await replied(connection, _embedded(text)))[1])
     return found
+
+
+def _embedded(text: str) -> bytes:
+    body = {"model": "all-MiniLM-L6-v2", "input": text, "encoding_format": "base64"}
+    return written("POST", "/v1/embeddings", body)
 
 
 def _vector(data: bytes) -> Any:
@@ -225,53 +292,78 @@ async def _filled(port: int, *, key: str = "") -> None:
         assert (await asked(connection, "POST", "/collections/load/texts", {"texts": texts}, key=key))[0] == 200
 
 
-async def _one(connection: Connection, seen: Seen, since: float, *, of: str, key: str = "") -> None:
-    text = random.choice(TEXTS)
-    body = {"text": text, "k": 5} if of == "search" else {"question": text}
-    status, _ = await asked(connection, "POST", f"/collections/load/{of}", body, key=key)
-    seen.note(status, time.monotonic() - since)
+def _requests(of: str, key: str = "") -> list[bytes]:
+    field, more = ("text", {"k": 5}) if of == "search" else ("question", {})
+    return [written("POST", f"/collections/load/{of}", {field: text, **more}, key=key) for text in TEXTS]
 
 
 async def _closed(port: int, seconds: float, *, clients: int, key: str = "", of: str = "search") -> Seen:
     """Ask again as soon as the answer is there."""
-    seen, stop = Seen(), time.monotonic() + seconds
+    seen, stop, requests = Seen(), time.monotonic() + seconds, _requests(of, key)
 
     async def client() -> None:
         async with connected(port) as connection:
-            while time.monotonic() < stop:
-                await _one(connection, seen, time.monotonic(), of=of, key=key)
+            while (since := time.monotonic()) < stop:
+                status, _ = await replied(connection, random.choice(requests))
+                seen.note(status, time.monotonic() - since)
 
     await asyncio.gather(*(client() for _ in range(clients)))
     return seen
 
 
-async def _opened(port: int, seconds: float, *, rate: float, of: str) -> Seen:
-    """Ask at random moments, whatever comes back; connections are taken up again."""
-    seen, free = Seen(), list[Connection]()
-    tasks: set[asyncio.Task[None]] = set()
-    start = due = time.monotonic()
+class _Offered:
+    """Send requests at once, whatever comes back; connections are taken up again."""
 
-    async def one(since: float) -> None:
-        connection = free.pop() if free else await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
+    def __init__(self, port: int, of: str) -> None:
+        self.port, self.requests, self.seen = port, _requests(of), Seen()
+        self._free: list[Connection] = []
+        self._opening: set[asyncio.Task[None]] = set()
+        self._asked = 0
+
+    def ask(self, since: float) -> None:
+        """Ask something that was due at ``since``."""
+        while self._free:
+            connection = self._free.pop()
+            if not connection.closed:
+                return self._send(connection, since)
+        self._opening.add(task := asyncio.create_task(self._anew(since)))
+        return task.add_done_callback(self._opening.discard)
+
+    async def ended(self) -> Seen:
+        """Wait for all answers."""
+        while self._opening or self._asked:
+            await asyncio.sleep(0.01)
+        for connection in self._free:
+            connection.transport.close()
+        return self.seen
+
+    async def _anew(self, since: float) -> None:
         try:
-            await _one(connection, seen, since, of=of)
-        except (OSError, asyncio.IncompleteReadError):
-            seen.note(0, 0)
-            return
-        if connection[1].is_closing() or connection[0].at_eof():
-            connection[1].close()
-        else:
-            free.append(connection)
+            self._send(await opened(self.port), since)
+        except OSError:
+            self.seen.note(0, 0)
 
+    def _send(self, connection: Connection, since: float) -> None:
+        def done(status: int, _: bytes) -> None:
+            self._asked -= 1
+            self.seen.note(status, time.monotonic() - since)
+            if status:
+                self._free.append(connection)
+
+        self._asked += 1
+        connection.send(random.choice(self.requests), done)
+
+
+async def _opened(port: int, seconds: float, *, rate: float, of: str) -> Seen:
+    """Ask at random moments; an answer's time counts from when its question was due."""
+    offered = _Offered(port, of)
+    start = due = time.monotonic()
     while due - start < seconds:
         due += random.expovariate(rate)
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
-        tasks.add(task := asyncio.create_task(one(time.monotonic())))
-        task.add_done_callback(tasks.discard)
-    await asyncio.gather(*tasks)
-    for _, writer in free:
-        writer.close()
-    return seen
+        if due > time.monotonic():
+            await asyncio.sleep(due - time.monotonic())
+        offered.ask(due)
+    return await offered.ended()
 
 
 def _p99(seconds: list[float]) -> float | None:

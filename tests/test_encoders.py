@@ -13,7 +13,7 @@ from PIL import Image as Picture
 from PIL import ImageDraw
 
 from mmsdk import registry, weights
-from mmsdk.encoders import build, shared
+from mmsdk.encoders import build, openvino, shared
 from mmsdk.encoders.batching import packed, shrinking, unit
 from mmsdk.encoders.bert import pooling_of
 from mmsdk.encoders.text import _PROBES, TextEncoder, Way, _unpadded
@@ -114,6 +114,21 @@ def test_every_way_to_run_the_model_gives_its_vectors(monkeypatch: pytest.Monkey
         assert (exact * way.run(texts, ids, None)).sum(axis=1).min() >= least
     assert np.abs(exact - made.way.run(texts, ids, None)).max() < 1e-5
     assert np.abs(exact[:2] - made.way.run(texts[:2], ids[:2], None)).max() < 1e-5
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_texts_in_one_row_see_only_themselves(pooling: str) -> None:
+    made = TextEncoder(settings=Settings(device="cpu"))
+    by_openvino = openvino.Bert(made._loaded[0].auto_model, pooling)
+    ids, lengths = made._tokenized(
+        ["tent 12", "", "How long is the guarantee?", "退货免费", "word " * 60, "tent 12"], None
+    )
+    assert sum(lengths) <= openvino.ROW
+    alone = torch.cat([by_openvino([text]) for text in ids])
+    assert (by_openvino(ids) - alone).abs().max() < 1e-5
+    filled = [*ids, *made._tokenized(["long " * 240] * 2, None)[0]]
+    assert sum(map(len, filled)) > openvino.ROW
+    assert (by_openvino(filled)[: len(ids)] - alone).abs().max() < 1e-5
 
 
 def test_openvino_is_there_without_its_telemetry() -> None:

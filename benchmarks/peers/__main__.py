@@ -123,9 +123,11 @@ def make_venv(backend: str) -> None:
     mark = folder / ".complete"
     if not mark.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(folder / "bin" / "pip"), "install", "-q", "--disable-pip-version-check"]
+        python = str(folder / "bin" / "python")
         wanted = HERE / ("requirements-openvino.txt" if backend == "openvino" else "requirements.txt")
-        subprocess.run([*pip, "-r", str(wanted)], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "uv"], check=True)
+        uv = [python, "-m", "uv", "pip", "install", "-q", "--python", python]  # pip needs many minutes to resolve these
+        subprocess.run([*uv, "--index-strategy", "unsafe-best-match", "-r", str(wanted)], check=True)
         mark.touch()
 
 

@@ -1,8 +1,9 @@
 """The forward pass of ``encoders.bert`` by OpenVINO, for few tokens and for long texts on a CPU.
 
 A batch is one call without Python's lock: one question takes half the time, and a server goes on answering meanwhile.
-The layers are put together here from the library's weights, so nothing is traced or converted. For many short texts
-``encoders.bert`` is faster, because here they are filled to the length of the longest.
+The layers are put together here from the library's weights, so nothing is traced or converted. Few texts lie behind
+each other in one row, where each sees only itself; many would see too much of nothing, so they have a row each, filled
+to the length of the longest, and for many short ones ``encoders.bert`` is faster.
 """
 
 import sys
@@ -17,8 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Array = NDArray[np.float32]
+Ids = NDArray[np.int64]
 _STEP = 8
 """Lengths are filled to a multiple of it: OpenVINO prepares code for every new shape, which takes milliseconds."""
+ROW = 512
+"""Tokens that lie in one row: attention looks at every pair of them."""
+_HIDDEN = np.float32(-1e9)
 
 
 class Bert:
@@ -38,21 +43,44 @@ class Bert:
     def __call__(self, ids: Sequence[Sequence[int]]) -> Tensor:
         """Give float32 ``[len(ids), hidden]``."""
         lengths = np.array([len(text) for text in ids])
+        tokens = np.concatenate([np.asarray(text, np.int64) for text in ids])
+        pooled = (
+            self._in_a_row(tokens, lengths) if len(ids) > 1 and len(tokens) <= ROW else self._in_rows(tokens, lengths)
+        )
+        return torch.from_numpy(pooled)
+
+    def _in_a_row(self, tokens: Ids, lengths: Ids) -> Array:
+        starts = np.cumsum(lengths) - lengths
+        owners = np.repeat(np.arange(len(lengths)), lengths)
+        places = np.arange(len(tokens)) - starts[owners]
+        rest = -len(tokens) % _STEP
+        shown = np.pad(self._words[tokens] + self._places[places], ((0, rest), (0, 0)))
+        owners = np.pad(owners, (0, rest), constant_values=-1)
+        unseen = np.where(owners[:, None] == owners, np.float32(0), _HIDDEN)
+        found = self._run(shown[None], unseen[None, None])[0]
+        if self._pooling == "cls":
+            return np.asarray(found[starts])
+        return _mean(np.add.reduceat(found[: len(tokens)], starts, axis=0), lengths)
+
+    def _in_rows(self, tokens: Ids, lengths: Ids) -> Array:
         longest = min(-(-int(lengths.max()) // _STEP) * _STEP, len(self._places))
         there = np.arange(longest) < lengths[:, None]
-        tokens = np.zeros(there.shape, np.int64)
-        tokens[there] = np.concatenate([np.asarray(text, np.int64) for text in ids])
-        unseen = np.where(there, np.float32(0), np.float32(-1e9))[:, None, None]
-        with self._running:
-            found: Array = self._request.infer([self._words[tokens] + self._places[:longest], unseen])[0]
+        filled = np.zeros(there.shape, np.int64)
+        filled[there] = tokens
+        unseen = np.where(there, np.float32(0), _HIDDEN)[:, None, None]
+        found = self._run(self._words[filled] + self._places[:longest], unseen)
         if self._pooling == "cls":
-            return torch.from_numpy(found[:, 0])
-        sums = np.einsum("bth,bt->bh", found, there.astype(np.float32))
-        return torch.from_numpy(sums / lengths[:, None].astype(np.float32))
+            return found[:, 0]
+        return _mean(np.einsum("bth,bt->bh", found, there.astype(np.float32)), lengths)
+
+    def _run(self, rows: Array, unseen: Array) -> Array:
+        with self._running:
+            found: Array = self._request.infer([rows, unseen])[0]
+        return found
 
 
 def _compiled(model: Any, half: bool) -> Any:
-    """Give the layers as a compiled model of rows ``[n, tokens, hidden]`` and what attention adds for each token."""
+    """Give the layers as a compiled model of rows ``[n, tokens, hidden]`` and what attention adds for each pair."""
     ov = openvino()
     op, config = ov.opset14, model.config
     heads, width, epsilon = config.num_attention_heads, config.hidden_size, config.layer_norm_eps
@@ -73,7 +101,7 @@ def _compiled(model: Any, half: bool) -> Any:
     swap = op.constant(np.array([0, 2, 1, 3]))
     joined = op.constant(np.array([0, 0, width]))
     given = op.parameter(ov.PartialShape([-1, -1, width]), ov.Type.f32)
-    unseen = op.parameter(ov.PartialShape([-1, 1, 1, -1]), ov.Type.f32)
+    unseen = op.parameter(ov.PartialShape([-1, 1, -1, -1]), ov.Type.f32)
     rows = normed(given, model.embeddings.LayerNorm)
     for layer in model.encoder.layer:
         own, after = layer.attention.self, layer.attention.output
@@ -104,6 +132,10 @@ def openvino() -> Any:
         finally:
             del sys.modules[name]
     return openvino
+
+
+def _mean(sums: Array, lengths: Ids) -> Array:
+    return np.asarray(sums / lengths[:, None].astype(np.float32), np.float32)
 
 
 def _array(weight: Tensor) -> Array:

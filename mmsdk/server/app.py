@@ -91,6 +91,7 @@ def _warm(service: Service) -> None:
     except Exception as error:  # noqa: BLE001 - without models there is still what needs none
         logs.tell(logging.ERROR, "models_not_ready", **logs.where(error))
         return
+    service.settle()
     service.ready = True
 
 

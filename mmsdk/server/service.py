@@ -4,7 +4,7 @@ Routes, tools and forms get this and nothing else. Knows nothing of HTTP.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -74,6 +74,8 @@ class Service(Closing):
         self.searches = threading.Semaphore(self.settings.server.searching)
         self.threads = ThreadPoolExecutor(sum(lane.slots for lane in self.lanes.values()), "mmsdk-serve")
         self.waiting = Waiting()
+        self.settle: Callable[[], object] = lambda: None
+        """Called when the models are loaded and before ``ready`` says so."""
         self.ready = False
 
     def collection(self, name: str, key: Key) -> Collection:

@@ -20,6 +20,7 @@ import pytest
 from mmsdk.runtime import Runtime
 from mmsdk.server.admission import Lane, RefusedError
 from mmsdk.server.batching import Batcher, FullError
+from mmsdk.server.refusals import Heads
 from mmsdk.server.service import Service
 from mmsdk.settings import Serving
 from mmsdk.testing import HashingEncoder
@@ -229,6 +230,13 @@ def test_who_is_refused_again_gets_an_answer_of_their_own(endless: tuple[Running
     until(lambda: not lane.running and not lane.waiting)
 
 
+def test_heads_are_remembered_without_the_keys_in_them() -> None:
+    heads: Any = Heads()
+    heads.keep(b"POST / HTTP/1.1\r\nAuthorization: Bearer secret\r\n\r\n", 0, None)
+    assert len(heads._known) == 1
+    assert b"secret" not in b"".join(heads._known)
+
+
 def test_a_request_that_takes_too_long_is_ended(
     endless: tuple[Running, Endless], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +323,21 @@ def test_a_terminated_server_finishes_what_runs(tmp_path: Any, bundled: Runtime)
     lines = [json.loads(line) for line in told.splitlines()]
     assert "no key was ever made" in lines[0]["open_to"]
     assert FACT not in told
+
+
+def test_a_server_keeps_models_out_of_garbage_collection(tmp_path: Any) -> None:
+    program = f"""
+import gc
+from mmsdk.server import app, serving
+from mmsdk.server.refusals import Heads
+from mmsdk.server.service import Service
+with Service({str(tmp_path)!r}) as service:
+    service.settle = serving._settle
+    app._warm(service)
+    print(service.ready, gc.get_freeze_count() > 20 * len(gc.get_objects()))
+"""
+    run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert run.stdout.split() == ["True", "True"]
 
 
 def _is_ready(server: Running) -> bool:
