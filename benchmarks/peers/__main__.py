@@ -237,10 +237,13 @@ def draw(runs: Mapping[tuple[str, str, str], Sequence[Mapping[str, Any]]], folde
     colours = ["#2a6f97" if label.startswith("mmsdk") else "#a9b4bd" for label in rows]
     left.barh(labels, [row["rate"] for row in rows.values()], color=colours)
     left.set_xlabel("texts a second taken in")
-    right.barh(labels, [row["median"] for row in rows.values()], color=colours)
-    right.set_xlabel("ms a query, median (line: p95)")
-    for place, row in enumerate(rows.values()):
-        right.plot([row["median"], row["p95"]], [place, place], color="#333333", linewidth=1)
+    right.set_xscale("log")
+    right.set_xlabel("ms a query: median (dot) to 95th percentile, log scale")
+    for place, (row, colour) in enumerate(zip(rows.values(), colours, strict=True)):
+        right.plot([row["median"], row["p95"]], [place, place], color=colour, linewidth=2)
+        right.plot(row["median"], place, "o", color=colour, markersize=9)
+        right.text(row["median"], place - 0.25, f"{row['median']:.1f}", ha="center", fontsize=8)
+    right.grid(axis="x", alpha=0.3)
     left.invert_yaxis()
     figure.tight_layout()
     folder.mkdir(parents=True, exist_ok=True)
