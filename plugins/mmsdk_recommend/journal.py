@@ -22,6 +22,8 @@ _APPLICATION = 0x6D6D7263
 _HEAVIEST = 1e6
 _LATEST = 1e11
 """The year 5138: a larger time is in milliseconds."""
+_LARGEST = 2**63 - 1
+"""SQLite's largest integer."""
 _MIGRATIONS = (
     """
     CREATE TABLE events (
@@ -72,9 +74,19 @@ class Journal(Closing):
         self.connection.close()
 
     def push(
-        self, user: Hashable, item: Hashable, *, kind: str = "take", weight: float = 1.0, at: float | None = None
+        self,
+        user: Hashable,
+        item: Hashable,
+        *,
+        kind: str = "take",
+        weight: float = 1.0,
+        at: float | None = None,
+        click: tuple[int, Hashable] | None = None,
     ) -> None:
-        """Keep one event; on the disk when this returns. Raises ``InputError`` for empty names and odd numbers."""
+        """Keep one event; on the disk when this returns. Raises ``InputError`` for empty names and odd numbers.
+
+        ``click`` is the request and the item whose showing it answers, as for ``reward``: both are kept or neither.
+        """
         if user in (None, "") or item in (None, "") or not 0 < weight <= _HEAVIEST:
             raise InputError(
                 f"an event has a user, an item and a weight above 0, at most {_HEAVIEST:g}, "
@@ -85,6 +97,8 @@ class Journal(Closing):
             raise InputError(f"the time of an event is in seconds since 1970, not {at!r}")
         row = (_key(user), _key(item), when, kind, float(weight))
         with self._lock, transaction(self.connection, write=True):
+            if click is not None:
+                self._reward(*click, 1.0)
             self.connection.execute("INSERT INTO events (user, item, time, kind, weight) VALUES (?,?,?,?,?)", row)
 
     def frame(
@@ -137,11 +151,15 @@ class Journal(Closing):
     def reward(self, request: int, item: Hashable, *, value: float = 1.0) -> None:
         """Note that something shown was clicked, or what it earned. Raises ``InputError`` when it was not shown."""
         with self._lock, transaction(self.connection, write=True):
-            self.connection.execute(
-                "UPDATE shown SET reward = ? WHERE request = ? AND item = ?", (float(value), request, _key(item))
-            )
-            if not self.connection.changes():
-                raise InputError(f"request {request} did not show {item!r}")
+            self._reward(request, item, float(value))
+
+    def _reward(self, request: int, item: Hashable, value: float) -> None:
+        if abs(request) <= _LARGEST:
+            sql = "UPDATE shown SET reward = ? WHERE request = ? AND item = ?"
+            self.connection.execute(sql, (value, request, _key(item)))
+            if self.connection.changes():
+                return
+        raise InputError(f"request {request} did not show {item!r}")
 
     def showings(self) -> pd.DataFrame:
         """Give everything shown: request, rank, user, item, time, score, propensity, version, reward."""

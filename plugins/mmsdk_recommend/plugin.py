@@ -132,9 +132,11 @@ class Recommend(Plugin):
     def push(self, request: PushRequest) -> PushResponse:
         """Take in one event; with the number of a list it counts as a click there too."""
         with self._journal(request.state) as journal:
-            if request.shown is not None:
-                journal.reward(request.shown, _number(request.item, journal, request.shown))
-            journal.push(request.user, request.item, kind=request.kind, weight=request.weight, at=request.time)
+            number = request.shown
+            click = None if number is None else (number, _number(request.item, journal, number))
+            journal.push(
+                request.user, request.item, kind=request.kind, weight=request.weight, at=request.time, click=click
+            )
             return PushResponse(events=journal.count())
 
     @task

@@ -52,8 +52,12 @@ def test_showings_are_counted_by_version(tmp_path: Path) -> None:
                 journal.push("ann", 8, at=odd)
         with pytest.raises(InputError, match="at most"):
             journal.push("ann", 8, weight=1e308)
-        with pytest.raises(InputError, match="did not show"):
-            journal.reward(second, "nothing")
+        for number, item in ((second, "nothing"), (2**70, found["item"][0]), (-(2**70), found["item"][0])):
+            with pytest.raises(InputError, match="did not show"):
+                journal.reward(number, item)
+            with pytest.raises(InputError, match="did not show"):
+                journal.push("ann", 8, click=(number, item))
+        assert journal.count() == 0
         told = journal.monitor(items=40)
         assert told["v0001"] == {
             "requests": 2,

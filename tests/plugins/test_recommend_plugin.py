@@ -113,6 +113,7 @@ def test_events_lists_and_clicks_are_kept_and_users_erased(capsys: pytest.Captur
     shown = command(capsys, "for-user", "--user", "u1", "--k", "2", "--keep", "--exploration", "0.2")
     clicked = shown["recommendations"][0]["item"]
     assert command(capsys, "push", "--user", "u1", "--item", clicked, "--shown", str(shown["request"])) == {"events": 1}
+    command(capsys, "push", "--user", "u1", "--item", clicked, "--shown", str(2**72), code=InputError.exit_code)
     told = command(capsys, "monitor")
     assert told["versions"]["v0001"]["click_through"] == 0.5
     for item in ("i1", "i2"):
