@@ -59,7 +59,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
                 index.write(put)
                 return placed, {"traits": index.traits.to_json()}
 
-            name, digest = files.write_index(folder, "index-1-1", payload)
+            with files.written_index(folder, "index-1-1", payload) as (name, digest, place):
+                place()
             content = files.mapped(folder / name, digest)
             assert content.numbers.tolist() == placed.tolist()
             made[kind] = FaissIndex.mapped(content.payload, index.traits, copy=lambda _: None), rows[placed]
@@ -119,14 +120,16 @@ def test_a_file_that_is_damaged_or_of_another_version_is_refused(tmp_path: Path)
         put(b"anything")
         return np.array([3, 5]), {"kind": "exact"}
 
-    name, digest = files.write_index(tmp_path, "index-1-1", payload)
+    with files.written_index(tmp_path, "index-1-1", payload) as (name, digest, place):
+        assert [file.suffix for file in tmp_path.iterdir()] == [".tmp"]
+        place()
     content = files.mapped(tmp_path / name, digest)
     assert (content.numbers.tolist(), content.footer) == ([3, 5], {"kind": "exact", "rows": 2})
     assert [file.name for file in tmp_path.iterdir()] == [name]
     clean = (tmp_path / name).read_bytes()
-    for place in range(len(clean)):
+    for position in range(len(clean)):
         damaged = bytearray(clean)
-        damaged[place] ^= 4
+        damaged[position] ^= 4
         (tmp_path / name).write_bytes(damaged)
         with pytest.raises(CorruptionError, match="does not match its SHA-256"):
             files.mapped(tmp_path / name, digest)

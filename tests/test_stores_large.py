@@ -270,11 +270,30 @@ def test_a_failed_build_is_logged_and_searches_go_on(
 
     with opened(tmp_path / "c", "IVF16,Flat") as store:
         store.upsert([entry(f"d{n}", {"n": n}, rows[n : n + 1]) for n in range(300)])
-        monkeypatch.setattr("mmsdk.stores.files.write_index", full)
+        monkeypatch.setattr("mmsdk.stores.files.written_index", full)
         for _ in range(3):
             assert store.search("s", rows[7:8], 1)[0][0][0] == "d7-0"
             store._builds.wait()
         assert caplog.text.count("the old one goes on: [Errno 28]") == 1
+
+
+def test_an_index_that_is_not_recorded_yet_is_no_leftover(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another writer may publish, and tidy up, after the file was written and before it is recorded."""
+    rows = unit(301, 3)
+    with opened(tmp_path / "c", "IVF16,Flat") as store, opened(tmp_path / "c", "IVF16,Flat") as other:
+        store.upsert([entry(f"d{n}", {"n": n}, rows[n : n + 1]) for n in range(300)])
+        writing = store._builds._writing
+
+        def late() -> Any:
+            monkeypatch.undo()
+            other.upsert([entry("d300", {"n": 300}, rows[300:])])
+            other._publish()
+            return writing()
+
+        monkeypatch.setattr(store._builds, "_writing", late)
+        store._publish()
+        assert store.verify() == []
+        assert store.search("s", rows[300:], 1)[0][0][0] == "d300-0"
 
 
 @pytest.mark.parametrize("kind", KINDS)

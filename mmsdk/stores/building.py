@@ -9,7 +9,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import apsw
@@ -65,9 +65,9 @@ class Builds:
     def publish(self, shelf: Shelf) -> None:
         """Build the index of a shelf, record its file and let searches use it."""
         with self._one:
-            made = self._written(shelf)
-            with self._writing() as connection:
+            with self._written(shelf) as (made, place), self._writing() as connection:
                 if connection.execute("SELECT 1 FROM spaces WHERE number = ?", (shelf.number,)).fetchall():
+                    place()
                     connection.execute("INSERT OR REPLACE INTO indexes VALUES (?, ?, ?, ?, ?, ?)", made).fetchall()
             with self._writing() as connection:
                 self._sweep(connection)
@@ -90,8 +90,9 @@ class Builds:
             with self._reading() as connection:
                 self._indexes.adopt(self._indexes.loaded(connection, shelf))
 
-    def _written(self, shelf: Shelf) -> tuple[Any, ...]:
-        """Write the index as of now to a file; give the row that records it."""
+    @contextmanager
+    def _written(self, shelf: Shelf) -> Iterator[tuple[tuple[Any, ...], Callable[[], None]]]:
+        """Write the index as of now to a file; give the row that records it, and what puts the file in its place."""
         with self._reading() as connection:
             revision = revision_of(connection)
             sql = f"SELECT max(chunk) FROM vectors_{shelf.number}"
@@ -114,8 +115,9 @@ class Builds:
             cut = int(np.argmax(np.diff(placed, append=-1) < 0)) + 1 if len(placed) else 0
             return placed, {"kind": kind, "traits": index.traits.to_json(), "cut": cut}
 
-        name, digest = files.write_index(self._indexes.folder, f"index-{shelf.number}-{revision}", payload)
-        return shelf.number, name, digest, revision, last, rows
+        stem = f"index-{shelf.number}-{revision}"
+        with files.written_index(self._indexes.folder, stem, payload) as (name, digest, place):
+            yield (shelf.number, name, digest, revision, last, rows), place
 
     def _batches(self, shelf: Shelf, last: int) -> Iterator[Rows]:
         """Read the rows up to a number, each block in a transaction of its own."""

@@ -56,12 +56,15 @@ def sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def write_index(
-    folder: Path, stem: str, payload: Callable[[Put], tuple[Numbers, Mapping[str, Any]]]
-) -> tuple[str, str]:
-    """Write an index file durably under a name with its digest; give the name and the SHA-256.
+@contextmanager
+def written_index(
+    folder: Path, stem: str, payload: Callable[[Put], Written]
+) -> Iterator[tuple[str, str, Callable[[], None]]]:
+    """Write an index file aside; give the name it gets, with its digest in it, the SHA-256, and what puts it there.
 
-    ``payload`` hands over the bytes and then gives the numbers of the rows and the footer.
+    ``payload`` hands over the bytes and then gives the numbers of the rows and the footer. Who records the file puts
+    it in its place, durably, in the same turn as the writer: before that, another process that tidies up would
+    delete it as a leftover.
     """
     digest = hashlib.sha256()
     with _aside(folder / f"{stem}.{os.getpid()}.tmp") as (stream, place):
@@ -76,8 +79,7 @@ def write_index(
         packed = json.dumps({**footer, "rows": len(numbers)}).encode()
         put(packed + _TRAILER.pack(len(packed), _MAGIC))
         name = f"{stem}-{digest.hexdigest()[:12]}.faiss"
-        place(folder / name)
-    return name, digest.hexdigest()
+        yield name, digest.hexdigest(), lambda: place(folder / name)
 
 
 def mapped(file: Path, digest: str) -> Mapped:
