@@ -36,7 +36,7 @@ class Lane:
 
     def __init__(self, slots: int, *, items: int, tokens: int) -> None:
         self.slots, self.items, self.tokens = slots, items, tokens
-        self.running = 0
+        self.running = self.coming = 0
         self.closing = False
         self._waiting: OrderedDict[str, deque[Waiter]] = OrderedDict()
         self._mean = 0.1
@@ -47,9 +47,11 @@ class Lane:
         return sum(map(len, self._waiting.values()))
 
     def is_full_for(self, key: str) -> bool:
-        """Say whether ``enter`` would refuse a key, whatever it brings."""
+        """Say whether ``enter`` would refuse a key, whatever it brings, once those that are coming have entered."""
         return (
-            self.waiting >= self.items and (self.running >= self.slots or bool(self._waiting)) and not self._rival(key)
+            self.waiting + self.coming >= self.items
+            and (self.running + self.coming >= self.slots or bool(self._waiting))
+            and not self._rival(key)
         )
 
     def enter(self, key: str, tokens: int) -> "Waiter | None":
@@ -99,6 +101,10 @@ class Lane:
         longest = max(self._waiting, key=lambda name: len(self._waiting[name]), default=None)
         own = len(self._waiting.get(key, ()))
         return None if longest is None or len(self._waiting[longest]) <= own + 1 else longest
+
+    def load(self) -> tuple[int, int, int]:
+        """Give what a refusal says: how many run, how many wait, and after how many seconds to come again."""
+        return self.running, self.waiting, self._after()
 
     def refusal(self) -> RefusedError:
         """Say that there is no place."""

@@ -42,7 +42,7 @@ def create(data: str | Path, settings: Settings | None = None, *, host: str = "1
     return build(Service(data, settings), host=host, ui=ui)
 
 
-def build(service: Service, *, host: str = "127.0.0.1", ui: bool = True) -> ASGIApp:
+def build(service: Service, *, host: str = "127.0.0.1", ui: bool = True) -> Defence:
     """Make the application of a service, which it closes in the end."""
     rules = Rules()
     tools = mcp.Tools(service)

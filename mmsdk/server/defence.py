@@ -25,7 +25,7 @@ from mmsdk.server.headers import POLICIES, hostname, is_address, without_own
 from mmsdk.server.keys import LOCAL, Key, Keys
 from mmsdk.server.metrics import Metrics
 from mmsdk.server.problems import RefusalError
-from mmsdk.server.refusals import Heads, Refusal, overloaded
+from mmsdk.server.refusals import Heads, Refusal, Told, overloaded
 from mmsdk.server.rules import Rule, Rules
 from mmsdk.server.work import Work
 from mmsdk.settings import Serving
@@ -56,7 +56,7 @@ class Defence:
     """Let through to ``app`` what may pass."""
 
     def __init__(self, app: ASGIApp, guard: Guard) -> None:
-        self.app, self.guard, self.heads = app, guard, Heads()
+        self.app, self.guard, self.heads = app, guard, Heads(Told(guard.metrics))
         names = {"localhost", guard.host.lower(), *(name.lower() for name in guard.settings.hosts)}
         self._hosts = frozenset(names - {"", "0.0.0.0", "::"})  # noqa: S104
 
@@ -130,6 +130,10 @@ def who(keys: Keys, headers: Mapping[str, str]) -> Key | None:
     return keys.session(token) if token else None
 
 
+_COMING = "mmsdk.coming"
+"""Where a scope holds the lane that counts on its request."""
+
+
 class _Exchange:
     """Serve one request."""
 
@@ -160,6 +164,7 @@ class _Exchange:
                 )
                 await self._answer(*problems.told(error, self.work.id))
             finally:
+                self._arrive()
                 await self.body.stop()
                 span.set(http__response__status_code=self.status, http__route=self.rule.template)
         self._note(time.monotonic() - self.started)
@@ -168,7 +173,10 @@ class _Exchange:
         method = self.scope["method"]
         rule, collection = self.guard.rules.find(method, self.scope["path"])
         lane = None if rule is None else self.guard.lanes[rule.lane]
-        if rule is None or lane is None or lane.waiting < lane.items or not self._is_short():
+        if rule is None or lane is None or not self._is_short():
+            return None
+        if lane.waiting + lane.coming < lane.items:
+            self._come(lane)
             return None
         try:
             self.check()
@@ -180,12 +188,24 @@ class _Exchange:
         except RefusalError:
             return None
         if not lane.is_full_for(self.work.key.id):
+            self._come(lane)
             return None
         lines = [line for line in self._extra() if line[0] != b"x-request-id"]
         asked = {"key": self.work.key.id, "route": rule.template, "method": _plain(method)}
-        refusal = Refusal(lane, self.guard.metrics, lines=lines, **asked)
+        refusal = Refusal(lane, self.defence.heads.told, lines=lines, **asked)
         refusal.request = self.work.id
         return refusal
+
+    def _come(self, lane: admission.Lane) -> None:
+        """Be counted on until the task that serves this request has entered its lane."""
+        lane.coming += 1
+        self.scope[_COMING] = lane
+
+    def _arrive(self) -> None:
+        """Be no longer counted as coming."""
+        lane = self.scope.pop(_COMING, None)
+        if lane is not None:
+            lane.coming -= 1
 
     async def _refuse(self, error: RefusalError) -> None:
         """Say no; a browser that has no key is led to where it can give one."""
@@ -244,6 +264,7 @@ class _Exchange:
 
     async def _admitted(self, tokens: int) -> None:
         lane = self.guard.lanes[self.rule.lane]
+        self._arrive()
         try:
             waiter = lane.enter(self.work.key.id, tokens)
             if waiter is not None and not await self._waited(lane, waiter):
@@ -357,7 +378,8 @@ class _Exchange:
         status = self.status or 499
         known = _plain(method)
         metrics.requests.labels(self.rule.template, known, str(status)).inc()
-        metrics.seconds.labels(self.rule.template).observe(seconds)
+        if not self.stage:
+            metrics.seconds.labels(self.rule.template).observe(seconds)
         if self.work.reason:
             metrics.stopped.labels(self.work.reason).inc()
         logs.tell(

@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 import traceback
+from functools import lru_cache
 from typing import IO, Any
 
 log = logging.getLogger("mmsdk.server")
@@ -20,8 +21,11 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line."""
+        lines = record.__dict__.get("lines")
+        if isinstance(lines, list):
+            return "\n".join(lines)
         shape: dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "time": moment(record.created),
             "level": record.levelname.lower(),
             "event": record.name,
         }
@@ -49,6 +53,29 @@ def tell(level: int, event: str, **fields: Any) -> None:
         record = logging.LogRecord(log.name, level, "", 0, event, None, None)
         vars(record)["fields"] = {"event": event, **kept}
         log.handle(record)
+
+
+def line(level: int, event: str, *, at: str, **fields: Any) -> str:
+    """Give the line that ``tell`` would log at a time."""
+    return _written({"time": at, "level": logging.getLevelName(level).lower(), "event": event, **fields})
+
+
+def tell_lines(level: int, lines: list[str]) -> None:
+    """Log lines that are written already, in one go."""
+    if log.isEnabledFor(level):
+        record = logging.LogRecord(log.name, level, "", 0, "%d lines", (len(lines),), None)
+        vars(record)["lines"] = lines
+        log.handle(record)
+
+
+def moment(seconds: float) -> str:
+    """Write a time since the epoch, in seconds, as a log does."""
+    return f"{_second(int(seconds))}.{int(seconds % 1 * 1000):03d}Z"
+
+
+@lru_cache(4)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def install(stream: IO[str] | None = None, *, level: int = logging.INFO) -> None:

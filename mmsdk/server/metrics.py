@@ -17,7 +17,8 @@ class Metrics:
     def __init__(self, lanes: Mapping[str, Lane]) -> None:
         self._registry = registry = CollectorRegistry()
         self.requests = Counter("mmsdk_requests", "Requests", ("route", "method", "status"), registry=registry)
-        self.seconds = Histogram("mmsdk_request_seconds", "Duration", ("route",), buckets=_SECONDS, registry=registry)
+        said = "Duration of requests that were let in"
+        self.seconds = Histogram("mmsdk_request_seconds", said, ("route",), buckets=_SECONDS, registry=registry)
         self.refused = Counter("mmsdk_refused", "Refusals before the body was read", ("stage",), registry=registry)
         self.stopped = Counter("mmsdk_stopped", "Requests given up", ("reason",), registry=registry)
         sizes = (1, 2, 4, 8, 16, 32, 64, 128)

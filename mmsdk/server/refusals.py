@@ -4,11 +4,14 @@ Under ten times the load nine of ten requests are sent away, and most heads came
 these everything has been checked already; what may change meanwhile (a key is revoked) is checked anew after a second.
 """
 
+import asyncio
 import hashlib
 import json
 import logging
+import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 
 from mmsdk.server import admission, logs, problems
@@ -19,6 +22,7 @@ SECONDS = 1.0
 """How long what was checked counts."""
 _KNOWN, _LONG = 1000, 2 << 10
 """Heads that are remembered, and how long one may be."""
+_EVERY = 0.05
 _ID = "0" * 32
 _END = b"\r\n\r\n"
 Lines = Sequence[tuple[bytes, bytes]]
@@ -30,37 +34,62 @@ def overloaded(error: admission.RefusedError) -> RefusalError:
     return RefusalError(status, code, f"{error}; come again later", headers={"Retry-After": str(error.after)})
 
 
+class Told:
+    """Log and count refusals together, twenty times a second; each for itself, that takes as long as refusing."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._refused, self._requests = metrics.refused.labels("admission"), metrics.requests
+        self._lines: list[str] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, route: str, method: str, line: str) -> None:
+        """Note a refusal."""
+        if not self._lines:
+            asyncio.get_running_loop().call_later(_EVERY, self.flush)
+        self._lines.append(line)
+        self._counts[route, method] += 1
+
+    def flush(self) -> None:
+        """Log and count what was noted."""
+        lines, self._lines = self._lines, []
+        counts, self._counts = self._counts, Counter()
+        if lines:
+            logs.tell_lines(logging.INFO, lines)
+        for (route, method), count in counts.items():
+            self._refused.inc(count)
+            self._requests.labels(route, method, "429").inc(count)
+
+
 class Refusal:
     """Hold what a 429 is written from: its lane, who asks for what, and the headers of every answer to them."""
 
-    def __init__(
-        self, lane: admission.Lane, metrics: Metrics, *, key: str, route: str, method: str, lines: Lines
-    ) -> None:
-        self._lane, self._key, self._lines = lane, key, lines
+    def __init__(self, lane: admission.Lane, told: Told, *, key: str, route: str, method: str, lines: Lines) -> None:
+        self._lane, self._told, self._key, self._lines = lane, told, key, lines
         self._route, self._method = route, method
         self.request = uuid.uuid4().hex
         """The id of the request that was checked."""
-        self._until = time.monotonic() + SECONDS
-        self._counts = (metrics.refused.labels("admission"), metrics.requests.labels(route, method, "429"))
-        self._seconds = metrics.seconds.labels(route)
-        self._said, self._parts, self._bytes = "", list[bytes](), 0
+        self.until = time.monotonic() + SECONDS
+        """Until when what was checked counts."""
+        self._load: tuple[int, int, int] | None = None
+        self._parts, self._line = list[bytes](), list[str]()
 
     def first(self, started: float) -> bytes:
         """Give headers and body for the request that was checked, logged and counted."""
         parts, length = self._written(self._lane.refusal(), self.request)
-        return self._noted(b"".join(parts), self.request, started=started, length=length)
+        self._note(self._logged(length), self.request, started)
+        return b"".join(parts)
 
     def again(self, started: float) -> bytes | None:
-        """Give headers and body for another with the same head; None when it must be looked at more closely."""
-        if started > self._until or not self._lane.is_full_for(self._key):
+        """Give headers and body for another with the same head; None when there is place now."""
+        if not self._lane.is_full_for(self._key):
             return None
-        error = self._lane.refusal()
-        said = str(error)
-        if said != self._said:
-            self._parts, self._bytes = self._written(error, _ID)
-            self._said = said
-        request = uuid.uuid4().hex
-        return self._noted(request.encode().join(self._parts), request, started=started, length=self._bytes)
+        load = self._lane.load()
+        if load != self._load:
+            self._parts, length = self._written(self._lane.refusal(), _ID)
+            self._load, self._line = load, self._logged(length)
+        request = os.urandom(16).hex()
+        self._note(self._line, request, started)
+        return request.encode().join(self._parts)
 
     def _written(self, error: admission.RefusedError, request: str) -> tuple[list[bytes], int]:
         """Give headers and body, cut where the id stands, and the length of the body."""
@@ -72,21 +101,25 @@ class Refusal:
         whole = written + b"\r\n" + data
         return whole.split(_ID.encode()) if request == _ID else [whole], len(data)
 
-    def _noted(self, data: bytes, request: str, *, started: float, length: int) -> bytes:
-        seconds = time.monotonic() - started
-        for count in self._counts:
-            count.inc()
-        self._seconds.observe(seconds)
-        ms = round(seconds * 1000, 1)
-        logs.tell(logging.INFO, "request", request_id=request, method=self._method, route=self._route, status=429,
-                  ms=ms, key=self._key, bytes=length, stage="admission")  # fmt: skip
-        return data
+    def _logged(self, length: int) -> list[str]:
+        """Give the line of the log, cut where time, id and duration stand."""
+        line = logs.line(logging.INFO, "request", at=_ID, request_id=_ID, method=self._method, route=self._route,
+                         status=429, ms=_ID, key=self._key, bytes=length, stage="admission")  # fmt: skip
+        before, then, after, rest = line.split(_ID)
+        return [before, then, after.removesuffix('"'), rest.removeprefix('"')]
+
+    def _note(self, parts: list[str], request: str, started: float) -> None:
+        before, then, after, rest = parts
+        ms = round((time.monotonic() - started) * 1000, 1)
+        line = f"{before}{logs.moment(time.time())}{then}{request}{after}{ms}{rest}"
+        self._told.add(self._route, self._method, line)
 
 
 class Heads:
     """Remember refusals by the digest of the head that they answer; a head may hold a key."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Told) -> None:
+        self.told = told
         self._known: dict[bytes, tuple[int, Refusal]] = {}
 
     def keep(self, data: bytes, length: int, refusal: Refusal) -> None:
@@ -104,10 +137,10 @@ class Heads:
         found = self._known.get(digest)
         if found is None or found[0] != len(body):
             return None
-        answer = found[1].again(started)
-        if answer is None:
+        if started > found[1].until:
             del self._known[digest]
-        return answer
+            return None
+        return found[1].again(started)
 
 
 def _digest(head: bytes) -> bytes:

@@ -26,10 +26,13 @@ from mmsdk.errors import SettingsError
 from mmsdk.server import logs
 from mmsdk.server.app import build
 from mmsdk.server.defence import LONG
+from mmsdk.server.loops import LOOP, Loop
 from mmsdk.server.service import Service
 from mmsdk.settings import Settings
 
 _GRACE = 60
+_ARMED = 1.0
+"""Seconds within which the wait for a next request need not be begun anew."""
 
 
 class _TerminatedError(SystemExit):
@@ -50,6 +53,8 @@ class Protocol(HttpToolsProtocol):
     _quiet = 0
     _between = True
     """Whether no request has begun that has not ended."""
+    _armed = 0.0
+    """When uvicorn began to wait for a next request, if it does and the last was refused by a known head."""
     _whole = b""
     """What came, while its first request is parsed."""
 
@@ -67,24 +72,31 @@ class Protocol(HttpToolsProtocol):
         if refused is None or not is_plain or not self._is_idle:
             return super().on_headers_complete()
         path = httptools.parse_url(self.url).path.decode("ascii")
-        asked = {**self.scope, "method": self.parser.get_method().decode("ascii"), "path": unquote(path)}
-        refusal = refused(asked)
+        self.scope["method"], self.scope["path"] = self.parser.get_method().decode("ascii"), unquote(path)
+        refusal = refused(self.scope)
         if refusal is None:
             return super().on_headers_complete()
         if self._whole:
             length = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
             self.app.heads.keep(self._whole, length, refusal)  # it is a Defence
         self.cycle = _Refused()  # type: ignore[assignment]
-        return self._refuse(refusal.first(started))
+        self._armed = 0.0
+        return self._refuse(refusal.first(started), started)
 
     @property
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _refuse(self, answer: bytes) -> None:
-        lines = (b"%b: %b\r\n" % line for line in self.server_state.default_headers)
+    def _refuse(self, answer: bytes, now: float) -> None:
+        if isinstance(self.loop, Loop):
+            self.loop.note_refusal(now)
+        lines = [b"%b: %b\r\n" % line for line in self.server_state.default_headers]
         self.transport.write(b"".join([STATUS_LINE[429], *lines, answer]))
-        self.on_response_complete()
+        if now < self._armed + _ARMED:
+            self.server_state.total_requests += 1  # the time after which a silent connection is closed runs already
+        else:
+            self._armed = now
+            self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         """Note that a body goes on."""
@@ -102,11 +114,12 @@ class Protocol(HttpToolsProtocol):
         self._whole = b""
         if self._between and not self._quiet and self._is_idle and not self.transport.is_closing():
             heads = getattr(self.app, "heads", None)
-            answer = heads.answer(data, time.monotonic()) if heads else None
+            now = time.monotonic()
+            answer = heads.answer(data, now) if heads else None
             if answer is not None:
-                return self._refuse(answer)
+                return self._refuse(answer, now)
             self._whole = data
-        self._moved = False
+        self._moved, self._armed = False, 0.0
         super().data_received(data)
         self._quiet = 0 if self._moved else self._quiet + len(data)
         if self._quiet > LONG and not self.transport.is_closing():
@@ -137,8 +150,9 @@ def serve(
         check(service, host)
         logs.install()
         service.settle = _settle
+        app = build(service, host=host, ui=ui)
         config = uvicorn.Config(
-            build(service, host=host, ui=ui),
+            app,
             host=host,
             port=port,
             log_config=None,
@@ -148,11 +162,15 @@ def serve(
             timeout_keep_alive=30,
             timeout_graceful_shutdown=_GRACE,
             http=Protocol,
+            loop=LOOP,
             ws_max_size=1 << 20,
         )
         open_to = "everybody on this machine: no key was ever made" if not service.keys.any() else "holders of a key"
         logs.tell(logging.INFO, "serving", address=f"http://{host}:{port}", open_to=open_to)
-        _Server(config, service).run()
+        try:
+            _Server(config, service).run()
+        finally:
+            app.heads.told.flush()
 
 
 def _settle() -> None:

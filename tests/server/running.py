@@ -13,6 +13,7 @@ import httpx
 import uvicorn
 
 from mmsdk.server.app import build
+from mmsdk.server.loops import LOOP
 from mmsdk.server.service import Service
 from mmsdk.server.serving import Protocol
 from mmsdk.settings import Settings
@@ -44,7 +45,14 @@ def running(data: Path, settings: Settings, *, ui: bool = False, service: Servic
 
     vars(noting).update(refused=made.app.refused, heads=made.app.heads)  # what the protocol asks before there is a task
     config = uvicorn.Config(
-        noting, port=0, log_config=None, access_log=False, proxy_headers=False, ws="websockets-sansio", http=Protocol
+        noting,
+        port=0,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        loop=LOOP,
+        ws="websockets-sansio",
+        http=Protocol,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

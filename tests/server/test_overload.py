@@ -1,7 +1,9 @@
 """Queues, batches, and what is left when clients leave."""
 
 import asyncio
+import io
 import json
+import logging
 import os
 import random
 import signal
@@ -11,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -18,9 +21,12 @@ import numpy as np
 import pytest
 
 from mmsdk.runtime import Runtime
+from mmsdk.server import logs
 from mmsdk.server.admission import Lane, RefusedError
 from mmsdk.server.batching import Batcher, FullError
-from mmsdk.server.refusals import Heads
+from mmsdk.server.loops import Loop
+from mmsdk.server.metrics import Metrics
+from mmsdk.server.refusals import Heads, Refusal, Told
 from mmsdk.server.service import Service
 from mmsdk.settings import Serving
 from mmsdk.testing import HashingEncoder
@@ -207,7 +213,7 @@ def test_who_is_refused_again_gets_an_answer_of_their_own(endless: tuple[Running
         assert int(answer.headers["retry-after"]) >= 1
     ids = [answer.headers["x-request-id"] for answer in (*answers, *named)]
     assert (len(set(ids)), ids[4:]) == (6, ["mine-1", "mine-2"])
-    assert counted._value.get() == before + 6
+    until(lambda: counted._value.get() == before + 6)
     data = json.dumps(ASK).encode()
     whole = b"POST /collections/shop/ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     whole += b"Content-Length: %d\r\n\r\n" % len(data) + data
@@ -228,10 +234,107 @@ def test_who_is_refused_again_gets_an_answer_of_their_own(endless: tuple[Running
     for connection in (third, first):
         connection.close()
     until(lambda: not lane.running and not lane.waiting)
+    assert lane.coming == 0
+
+
+def test_refusals_are_logged_one_line_each_and_counted_together(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line has what that of any other request has."""
+    lane = Lane(1, items=0, tokens=10)
+    lane.enter("k1", 1)
+    metrics = Metrics({"light": lane})
+    stream = io.StringIO()
+    log, handler = logging.getLogger("mmsdk"), logging.StreamHandler(stream)
+    handler.setFormatter(logs.JsonLines())
+    monkeypatch.setattr(log, "handlers", [handler])
+    caplog.set_level(logging.INFO, "mmsdk")
+
+    async def refuse() -> list[bytes | None]:
+        told = Told(metrics)
+        refusal = Refusal(lane, told, key="k1", route="/search", method="POST", lines=[])
+        answers = [refusal.first(time.monotonic()), *(refusal.again(time.monotonic()) for _ in range(9))]
+        assert stream.getvalue() == ""
+        told.flush()
+        return answers
+
+    answers = asyncio.run(refuse())
+    logs.tell(logging.INFO, "request", request_id="x", method="GET", route="/", status=429, ms=0.1, key="k1",
+              bytes=1, stage="admission")  # fmt: skip
+    *lines, usual = map(json.loads, stream.getvalue().splitlines())
+    assert [list(line) for line in lines] == [list(usual)] * 10
+    for line, answer in zip(lines, answers, strict=True):
+        assert answer is not None
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert f"x-request-id: {line['request_id']}".encode() in head
+        assert json.loads(body)["error"]["request_id"] == line["request_id"]
+        assert (line["bytes"], line["status"], line["level"], line["key"]) == (len(body), 429, "info", "k1")
+        assert 0 <= line["ms"] < 60_000
+        assert abs(datetime.fromisoformat(line["time"]).timestamp() - time.time()) < 60
+    assert len({line["request_id"] for line in lines}) == 10
+    assert metrics.refused.labels("admission")._value.get() == 10
+    assert metrics.requests.labels("/search", "POST", "429")._value.get() == 10
+
+
+def test_a_request_on_its_way_in_keeps_its_place() -> None:
+    lane = Lane(1, items=1, tokens=100)
+    lane.enter("k1", 1)
+    assert not lane.is_full_for("k2")
+    lane.coming += 1
+    assert lane.is_full_for("k2")
+    lane.coming -= 1
+    assert not lane.is_full_for("k2")
+
+
+def test_a_crowded_loop_looks_at_sockets_in_rounds_and_hears_threads_at_once() -> None:
+    looks = 0
+
+    async def crowd() -> list[int]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        pairs = [socket.socketpair() for _ in range(200)]
+        came: list[int] = []
+        done = asyncio.Event()
+
+        def take(number: int) -> None:
+            pairs[number][0].recv(9)
+            came.append(number)
+            loop.note_refusal(time.monotonic())
+
+        for number, (ours, _) in enumerate(pairs):
+            loop.add_reader(ours, take, number)
+
+        def send() -> None:
+            for _, theirs in pairs:
+                theirs.send(b"x")
+                time.sleep(0.0005)
+            loop.call_soon_threadsafe(done.set)
+
+        loop.note_refusal(time.monotonic())
+        nonlocal looks
+        looks = 0
+        await asyncio.to_thread(send)
+        await done.wait()
+        await asyncio.sleep(0.1)
+        for pair in pairs:
+            for end in pair:
+                loop.remove_reader(end)
+                end.close()
+        return came
+
+    class Counting(Loop):
+        def _run_once(self) -> None:
+            nonlocal looks
+            looks += 1
+            super()._run_once()  # type: ignore[misc]
+
+    with asyncio.Runner(loop_factory=Counting) as runner:
+        assert sorted(runner.run(crowd())) == list(range(200))
+    assert looks < 120
 
 
 def test_heads_are_remembered_without_the_keys_in_them() -> None:
-    heads: Any = Heads()
+    heads: Any = Heads(Told(Metrics({})))
     heads.keep(b"POST / HTTP/1.1\r\nAuthorization: Bearer secret\r\n\r\n", 0, None)
     assert len(heads._known) == 1
     assert b"secret" not in b"".join(heads._known)
@@ -278,7 +381,8 @@ def test_clients_that_leave_at_random_leave_nothing(endless: tuple[Running, Endl
             thread.start()
         for thread in crowd:
             thread.join()
-    until(lambda: not any(lane.running or lane.waiting for lane in server.service.lanes.values()), 60)
+    lanes = server.service.lanes.values()
+    until(lambda: not any(lane.running or lane.waiting or lane.coming for lane in lanes), 60)
     until(lambda: not llm.running)
     until(lambda: _tasks(server) <= tasks + 1)
     assert not list((server.service.folder.own / "incoming").iterdir())
