@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,16 +20,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mmsdk import telemetry
 from mmsdk.server import admission, logs, problems
 from mmsdk.server.bodies import Body
-from mmsdk.server.headers import POLICIES, hostname, is_address, without_own
+from mmsdk.server.headers import POLICIES, cookie, hostname, is_address, named, without_own
 from mmsdk.server.keys import LOCAL, Key, Keys
-from mmsdk.server.metrics import Metrics
+from mmsdk.server.metrics import Metrics, known
 from mmsdk.server.problems import RefusalError
 from mmsdk.server.refusals import Heads, Refusal, Told, overloaded
 from mmsdk.server.rules import Rule, Rules
 from mmsdk.server.work import Work
 from mmsdk.settings import Serving
 
-COOKIE = "mmsdk_session"
 _UNKNOWN = Rule(frozenset(), "unknown")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 LONG = 32 << 10
@@ -80,9 +78,9 @@ class Defence:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         work = Work(uuid.uuid4().hex)
         try:
-            self.check_host(_headers(scope), unsafe=True)
+            self.check_host(named(scope["headers"]), unsafe=True)
             rule, collection = self.guard.rules.find("GET", scope["path"])
-            work.key = self.check_key(_headers(scope), rule or _UNKNOWN, collection, unsafe=True)
+            work.key = self.check_key(named(scope["headers"]), rule or _UNKNOWN, collection, unsafe=True)
         except RefusalError:
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -140,7 +138,7 @@ class _Exchange:
     def __init__(self, defence: Defence, scope: Scope, receive: Receive, *, send: Send) -> None:
         self.defence, self.guard = defence, defence.guard
         self.scope, self._send = scope, send
-        self.headers = _headers(scope)
+        self.headers = named(scope["headers"])
         asked = self.headers.get("x-request-id", "")
         self.work = Work(asked if _ID.fullmatch(asked) else uuid.uuid4().hex)
         self.rule = _UNKNOWN
@@ -191,7 +189,7 @@ class _Exchange:
             self._come(lane)
             return None
         lines = [line for line in self._extra() if line[0] != b"x-request-id"]
-        asked = {"key": self.work.key.id, "route": rule.template, "method": _plain(method)}
+        asked = {"key": self.work.key.id, "route": rule.template, "method": known(method)}
         refusal = Refusal(lane, self.defence.heads.told, lines=lines, **asked)
         refusal.request = self.work.id
         return refusal
@@ -376,8 +374,8 @@ class _Exchange:
     def _note(self, seconds: float) -> None:
         metrics, method = self.guard.metrics, self.scope["method"]
         status = self.status or 499
-        known = _plain(method)
-        metrics.requests.labels(self.rule.template, known, str(status)).inc()
+        asked = known(method)
+        metrics.requests.labels(self.rule.template, asked, str(status)).inc()
         if not self.stage:
             metrics.seconds.labels(self.rule.template).observe(seconds)
         if self.work.reason:
@@ -386,7 +384,7 @@ class _Exchange:
             logging.INFO,
             "request",
             request_id=self.work.id,
-            method=known,
+            method=asked,
             route=self.rule.template,
             status=status,
             ms=round(seconds * 1000, 1),
@@ -397,22 +395,5 @@ class _Exchange:
         )
 
 
-def _plain(method: str) -> str:
-    return method if method in (*_SAFE, "POST", "PUT", "PATCH", "DELETE") else "other"
-
-
 async def _nothing(*_: Any) -> Any:
     """Neither receive nor send."""
-
-
-def cookie(headers: Mapping[str, str]) -> str | None:
-    """Give the session token in the headers."""
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return None
-    return morsel.value if morsel else None
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}

@@ -1,10 +1,12 @@
 """Headers of requests and answers: what the defence reads and writes. Knows nothing of who asks."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
+COOKIE = "mmsdk_session"
 POLICIES = {
     "data": "default-src 'none'; frame-ancestors 'none'",
     "view": "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'self'; form-action 'self'; "
@@ -41,3 +43,17 @@ def without_own(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, byt
     """Leave out the headers that every answer gets from the defence."""
     own = (b"content-security-policy", b"x-content-type-options", b"referrer-policy", b"x-request-id")
     return [(name, value) for name, value in headers if name.lower() not in own]
+
+
+def named(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Give headers by their names, in small letters."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+
+
+def cookie(headers: Mapping[str, str]) -> str | None:
+    """Give the session token in the headers."""
+    try:
+        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return None
+    return morsel.value if morsel else None

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from mmsdk.server.defence import COOKIE, cookie
+from mmsdk.server.headers import COOKIE, cookie
 from mmsdk.server.places import document
 from mmsdk.server.rules import Rules
 from mmsdk.server.service import Service
