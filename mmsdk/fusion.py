@@ -98,7 +98,7 @@ class Fusion:
         self.contents: dict[str, Modality] = {}
         for ranking in rankings:
             parts[ranking.part].append(ranking)
-            self.contents.update(dict.fromkeys((name for name, _ in ranking.found), ranking.content))
+            self.contents.update(dict.fromkeys(map(itemgetter(0), ranking.found), ranking.content))
         self.voices = [voice for lists in parts.values() for voice in self._heard(lists, 1 / len(parts))]
 
     def ranked(self) -> list[tuple[str, float]]:
@@ -144,7 +144,10 @@ class Fusion:
             best = max(ranking.found[0][1], 1e-9) if ranking.found else 1.0
             return Voice(ranking, weight, {name: raw / best for name, raw in ranking.found}, 0.0)
         scale = self._scale(ranking, ranking.content)
-        values = {name: calibrated(raw, scale) for name, raw in ranking.found}
+        if scale == (0.0, 1.0):
+            values = {name: raw if 0.0 <= raw <= 1.0 else float(raw > 0) for name, raw in ranking.found}
+        else:
+            values = {name: calibrated(raw, scale) for name, raw in ranking.found}
         if self._spoken and ranking.content == "text":
             scale = self._scale(ranking, "audio")
             values.update((name, calibrated(raw, scale)) for name, raw in ranking.found if name in self._spoken)

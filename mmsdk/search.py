@@ -5,8 +5,9 @@ It knows nothing of how a store finds things nor of how sources came in.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsdk import recognizers, telemetry
+from mmsdk.beside import beside
 from mmsdk.chunking import CJK
 from mmsdk.errors import UnsupportedModalityError
 from mmsdk.fusion import DENSE, NOTE, UNREAD, Fusion, Ranking, Scales, holds_spoken, scales_in
@@ -76,9 +78,12 @@ class Search:
     def run(self, questions: Sequence[Question], k: int, *, where: Filter | None) -> list[list[Hit]]:
         """Give at most ``k`` hits a question, best first."""
         self.selection.check(k)
-        asked, vectors = self._asked(questions)
-        with snapshot(self.store):
-            rankings = self._ranked(asked, vectors, max(CANDIDATES, k), where=where)
+        asked, count = self._timed("hear", self._heard, questions), max(CANDIDATES, k)
+        with ExitStack() as stack:
+            words = self._words_while_encoding(stack, asked, count, where)
+            vectors = self._encoded(asked)
+            stack.enter_context(snapshot(self.store))
+            rankings = self._ranked(asked, vectors, count, where=where, words=words)
             noted = self.store.noted(NOTE)
             scales, has_spoken = scales_in(noted), holds_spoken(noted)
             fused = [self._timed("fuse", self._fused, lists, scales, has_spoken) for lists in rankings]
@@ -86,13 +91,22 @@ class Search:
 
     def rankings(self, questions: Sequence[Question], count: int, *, where: Filter | None) -> list[list[Ranking]]:
         """Give for each question the lists of every space and of full text, ``count`` long."""
-        asked, vectors = self._asked(questions)
+        asked = self._timed("hear", self._heard, questions)
+        vectors = self._encoded(asked)
         with snapshot(self.store):
             return self._ranked(asked, vectors, count, where=where)
 
-    def _asked(self, questions: Sequence[Question]) -> tuple[list[Parts], list[Encoded]]:
-        """Give the parts of every question, and their vectors; each part is encoded once a space."""
-        asked = self._timed("hear", self._heard, questions)
+    def _words_while_encoding(
+        self, stack: ExitStack, asked: Sequence[Parts], count: int, where: Filter | None
+    ) -> Callable[[], list[list[Ranking]]] | None:
+        """Begin to search full text for a single question in words, of the state that all of it will be of."""
+        if len(asked) != 1 or any(modality != "text" for _, modality in asked[0]):
+            return None  # a state that is read for long keeps the log of changes from shrinking
+        seen = stack.enter_context(snapshot(self.store))
+        return None if seen is None else stack.enter_context(beside(partial(self._words, seen, asked, count, where)))
+
+    def _encoded(self, asked: Sequence[Parts]) -> list[Encoded]:
+        """Give the vectors of the parts of every question; each part is encoded once a space."""
         done: set[tuple[str, int, int]] = set()
         encoded = []
         for encoder in self.encoders:
@@ -109,16 +123,23 @@ class Search:
                     Encoded(encoder, wanted, self._timed("encode", telemetry.encode, encoder, contents, role="query"))
                 )
         self._refuse_unencoded(asked, {(owner, place) for _, owner, place in done})
-        return asked, encoded
+        return encoded
 
     def _ranked(
-        self, asked: Sequence[Parts], vectors: Sequence[Encoded], count: int, *, where: Filter | None
+        self,
+        asked: Sequence[Parts],
+        vectors: Sequence[Encoded],
+        count: int,
+        *,
+        where: Filter | None,
+        words: Callable[[], list[list[Ranking]]] | None = None,
     ) -> list[list[Ranking]]:
+        told = None if words is None else words()  # two threads may not read one state at once
         lists: list[list[Ranking]] = [[] for _ in asked]
         for encoded in vectors:
             self._timed("dense", self._dense, encoded, lists, count, where)
-        self._timed("text", self._words, asked, lists, count, where)
-        return lists
+        told = self._words(self.store, asked, count, where) if told is None else told
+        return [[*dense, *texts] for dense, texts in zip(lists, told, strict=True)]
 
     def _heard(self, questions: Sequence[Question]) -> list[Parts]:
         """Give every part with its modality; recordings as what is said, where speech shares a space with text."""
@@ -176,20 +197,23 @@ class Search:
                         f"no encoder of this collection takes {modality}; they take {', '.join(known) or 'nothing'}"
                     )
 
-    def _words(
-        self,
-        asked: Sequence[Parts],
-        rankings: list[list[Ranking]],
-        count: int,
-        where: Filter | None,
-    ) -> None:
-        for owner, question in enumerate(asked):
-            for place, (content, _) in enumerate(question):
-                if isinstance(content, str):
-                    found = self.store.search_text(content, count, where=where)
-                    for modality, narrowed in self._quotas(where):
-                        found = self._with(found, self.store.search_text(content, count, where=narrowed), modality)
-                    rankings[owner].append(Ranking(place, "text", "text", None, found, asked=content))
+    def _words(self, store: Any, asked: Sequence[Parts], count: int, where: Filter | None) -> list[list[Ranking]]:
+        """Give for each question the lists of full text; ``store`` is one, or a state of one."""
+        with telemetry.timed(self.seconds, "text"):
+            return [
+                [
+                    Ranking(place, "text", "text", None, self._told(store, content, count, where), asked=content)
+                    for place, (content, _) in enumerate(question)
+                    if isinstance(content, str)
+                ]
+                for question in asked
+            ]
+
+    def _told(self, store: Any, content: str, count: int, where: Filter | None) -> list[tuple[str, float]]:
+        found: list[tuple[str, float]] = store.search_text(content, count, where=where)
+        for modality, narrowed in self._quotas(where):
+            found = self._with(found, store.search_text(content, count, where=narrowed), modality)
+        return found
 
     def _fused(self, rankings: Sequence[Ranking], scales: Scales, has_spoken: bool) -> Fusion:
         spoken: set[str] = set()

@@ -25,15 +25,18 @@ class Names:
     def __init__(self) -> None:
         self._known: dict[int, str] = {}
 
-    def of(self, numbers: Sequence[int], find: Callable[[Sequence[int]], Mapping[int, str]]) -> dict[int, str]:
-        """Give number to id; ``find`` tells those that are not known yet."""
+    def of(self, numbers: Sequence[int], find: Callable[[Sequence[int]], Mapping[int, str]]) -> list[str]:
+        """Give the id of each number; ``find`` tells those that are not known yet."""
         known = self._known
-        named = dict(zip(numbers, map(known.get, numbers), strict=True))
-        found = find([number for number, name in named.items() if name is None]) if None in named.values() else {}
-        if len(known) + len(found) > _NAMES:
-            self._known = known = {}
-        known.update(found)
-        return {number: found[number] if name is None else name for number, name in named.items()}
+        named = list(map(known.get, numbers))
+        missing = [number for number, name in zip(numbers, named, strict=True) if name is None]
+        if missing:
+            found = find(missing)
+            if len(known) + len(found) > _NAMES:
+                self._known = known = {}
+            known.update(found)
+            return [found[number] if name is None else name for number, name in zip(numbers, named, strict=True)]
+        return named  # type: ignore[return-value]  # none is None
 
     def forget(self) -> None:
         """Forget everything: the numbers are given anew."""
@@ -58,15 +61,10 @@ class Snapshot:
             view.search(vectors, k, among=among, read=partial(reading.vectors_at, self.connection, view.shelf))
             for view in chosen
         ]
-        found = [
-            (numbers.tolist(), cosines.tolist())
-            for numbers, cosines in ([merged(parts, k) for parts in zip(*lists, strict=True)] if lists else ())
-        ] or [([], []) for _ in vectors]
-        names = self._named([number for numbers, _ in found for number in numbers])
+        found = [merged(parts, k) for parts in zip(*lists, strict=True)] if lists else []
         return [
-            [(names[number], cosine) for number, cosine in zip(numbers, cosines, strict=True)]
-            for numbers, cosines in found
-        ]
+            list(zip(self._named(numbers.tolist()), cosines.tolist(), strict=True)) for numbers, cosines in found
+        ] or [[] for _ in vectors]
 
     def search_text(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
         """Give the ``k`` best (chunk id, BM25 score, higher is better) by full text."""
@@ -74,9 +72,9 @@ class Snapshot:
         condition = None if where is None else reading.condition(where)
         rows = reading.words(self.connection, asked, k, among=condition) if asked else []
         names = self._named([number for number, _ in rows])
-        return [(names[number], score) for number, score in rows]
+        return [(name, score) for name, (_, score) in zip(names, rows, strict=True)]
 
-    def _named(self, numbers: Sequence[int]) -> dict[int, str]:
+    def _named(self, numbers: Sequence[int]) -> list[str]:
         return self._names.of(numbers, partial(reading.names, self.connection))
 
     def _among(self, condition: reading.Condition) -> Numbers:
