@@ -106,13 +106,19 @@ class Fusion:
         floors: dict[Modality, float] = defaultdict(float)
         for voice in self.voices:
             floors[voice.ranking.content] += voice.weight * voice.floor
-        scores = {name: floors[content] for name, content in self.contents.items()}
+        if len(floors) == 1:
+            scores = dict.fromkeys(self.contents, sum(floors.values()))
+        else:
+            scores = {name: floors[content] for name, content in self.contents.items()}
         for voice in self.voices:
             weight, floor = voice.weight, voice.floor
             for name, value in voice.values.items():
                 scores[name] += weight * (value - floor)
-        clipped = [(name, score if 0.0 <= score <= 1.0 else float(score > 0)) for name, score in sorted(scores.items())]
-        return sorted(clipped, key=itemgetter(1), reverse=True)
+        best = sorted(sorted(scores.items()), key=itemgetter(1), reverse=True)
+        if best and not 0.0 <= best[-1][1] <= best[0][1] <= 1.0:
+            best = [(name, min(1.0, max(0.0, score))) for name, score in best]
+            best = sorted(sorted(best), key=itemgetter(1), reverse=True)
+        return best
 
     def traces(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """Say of results what every list said: raw score, rank (``None`` when not found), value and weight."""

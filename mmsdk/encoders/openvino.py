@@ -75,7 +75,7 @@ class Bert:
 
     def _run(self, rows: Array, unseen: Array) -> Array:
         with self._running:
-            found: Array = self._request.infer([rows, unseen])[0]
+            found: Array = self._request.infer([rows, unseen], share_inputs=True)[0]
         return found
 
 

@@ -54,13 +54,15 @@ def names(connection: apsw.Connection, wanted: Sequence[int]) -> dict[int, str]:
     return {int(number): str(name) for number, name in rows}
 
 
-def words(connection: apsw.Connection, expression: str, k: int, *, among: Condition | None) -> list[tuple[int, float]]:
-    """Give the ``k`` best (chunk number, BM25, higher is better)."""
+def words(
+    connection: apsw.Connection, expression: str, k: int, *, among: Condition | None
+) -> tuple[list[int], list[float]]:
+    """Give the numbers of the ``k`` best chunks, and their BM25, higher is better."""
     chosen, values = ("", ()) if among is None else (f"AND +rowid IN ({among[0]})", among[1])
     # "+rank": SQLite keeps the best k itself; FTS5's own order for "rank" asks and sorts twice.
     sql = f"SELECT rowid, rank FROM words WHERE words MATCH ? {chosen} ORDER BY +rank, rowid LIMIT ?"
-    rows = connection.execute(sql, (expression, *values, k))
-    return [(int(number), -float(rank)) for number, rank in rows]
+    rows: list[Any] = connection.execute(sql, (expression, *values, k)).fetchall()
+    return [number for number, _ in rows], [-rank for _, rank in rows]
 
 
 def shelves(connection: apsw.Connection, space: str | None = None) -> list[Shelf]:

@@ -69,10 +69,11 @@ class Snapshot:
     def search_text(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
         """Give the ``k`` best (chunk id, BM25 score, higher is better) by full text."""
         asked = expression(query)
+        if not asked:
+            return []
         condition = None if where is None else reading.condition(where)
-        rows = reading.words(self.connection, asked, k, among=condition) if asked else []
-        names = self._named([number for number, _ in rows])
-        return [(name, score) for name, (_, score) in zip(names, rows, strict=True)]
+        numbers, scores = reading.words(self.connection, asked, k, among=condition)
+        return list(zip(self._named(numbers), scores, strict=True))
 
     def _named(self, numbers: Sequence[int]) -> list[str]:
         return self._names.of(numbers, partial(reading.names, self.connection))
