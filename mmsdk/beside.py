@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -42,14 +42,17 @@ def beside(work: Callable[[], T]) -> Iterator[Callable[[], T]]:
     42
     """
     one = _one
-    if not one.free.acquire(blocking=False):
+    doing = None
+    if one.free.acquire(blocking=False):
+        with suppress(RuntimeError):  # the interpreter is ending
+            doing = one.pool.submit(copy_context().run, work)
+        if doing is None:
+            one.free.release()
+    if doing is None:
         yield work
         return
     try:
-        doing = one.pool.submit(copy_context().run, work)
-        try:
-            yield doing.result
-        finally:
-            wait([doing])
+        yield doing.result
     finally:
+        wait([doing])
         one.free.release()

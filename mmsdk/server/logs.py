@@ -21,9 +21,8 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line."""
-        lines = record.__dict__.get("lines")
-        if isinstance(lines, list):
-            return "\n".join(lines)
+        if record.__dict__.get("written"):
+            return record.getMessage()
         shape: dict[str, Any] = {
             "time": moment(record.created),
             "level": record.levelname.lower(),
@@ -63,8 +62,8 @@ def line(level: int, event: str, *, at: str, **fields: Any) -> str:
 def tell_lines(level: int, lines: list[str]) -> None:
     """Log lines that are written already, in one go."""
     if log.isEnabledFor(level):
-        record = logging.LogRecord(log.name, level, "", 0, "%d lines", (len(lines),), None)
-        vars(record)["lines"] = lines
+        record = logging.LogRecord(log.name, level, "", 0, "\n".join(lines), None, None)
+        vars(record)["written"] = True
         log.handle(record)
 
 
