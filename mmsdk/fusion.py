@@ -105,7 +105,8 @@ class Fusion:
         """Give every id of the lists once with its score, best first, ties by id."""
         floors: dict[Modality, float] = defaultdict(float)
         for voice in self.voices:
-            floors[voice.ranking.content] += voice.weight * voice.floor
+            if voice.values:
+                floors[voice.ranking.content] += voice.weight * voice.floor
         if len(floors) == 1:
             scores = dict.fromkeys(self.contents, sum(floors.values()))
         else:
@@ -114,10 +115,10 @@ class Fusion:
             weight, floor = voice.weight, voice.floor
             for name, value in voice.values.items():
                 scores[name] += weight * (value - floor)
-        best = sorted(sorted(scores.items()), key=itemgetter(1), reverse=True)
+        best = sorted(scores.items(), key=_order)
         if best and not 0.0 <= best[-1][1] <= best[0][1] <= 1.0:
             best = [(name, min(1.0, max(0.0, score))) for name, score in best]
-            best = sorted(sorted(best), key=itemgetter(1), reverse=True)
+            best.sort(key=_order)
         return best
 
     def traces(self, ids: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -192,6 +193,10 @@ def scales_in(noted: Any) -> Scales:
 def holds_spoken(noted: Any) -> bool:
     """Say whether a collection noted that it holds recordings, which have scales of their own."""
     return isinstance(noted, dict) and bool(noted.get("spoken"))
+
+
+def _order(found: tuple[str, float]) -> tuple[float, str]:
+    return -found[1], found[0]
 
 
 def _note(trace: dict[str, Any], voice: Voice, name: str, rank: int | None, raw: float | None) -> None:

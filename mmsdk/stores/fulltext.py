@@ -7,6 +7,7 @@ It knows nothing of tables or ranking.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from mmsdk.chunking import CJK
 
@@ -57,9 +58,9 @@ def indexed(text: str) -> str:
     return " ".join(words(text))
 
 
-def expression(query: str) -> str:
-    """Give a query as an FTS5 expression: its words, quoted and joined by OR; empty without words."""
-    return " OR ".join(f'"{word}"' for word in words(query, is_query=True))
+def expression(words: Iterable[str]) -> str:
+    """Give an FTS5 expression of what has any of these words."""
+    return " OR ".join(f'"{word}"' for word in words)
 
 
 def _folded(text: str) -> str:

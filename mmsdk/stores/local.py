@@ -28,7 +28,7 @@ from mmsdk.stores.building import Builds
 from mmsdk.stores.files import sync_folder
 from mmsdk.stores.published import Indexes, revision_of
 from mmsdk.stores.salvage import salvage
-from mmsdk.stores.snapshot import Names, Own, Snapshot
+from mmsdk.stores.snapshot import Memory, Own, Snapshot
 from mmsdk.stores.truth import Truth
 from mmsdk.stores.writing import Changes
 from mmsdk.types import JSON, Chunk, Filter, Modality, Vectors
@@ -67,7 +67,7 @@ class LocalStore(Closing):
         self.lock = self._truth.lock
         self._known = ""
         self._own = Own()
-        self._names = Names()
+        self._memory = Memory()
         self._checked = -1
         options, device = (settings.store, settings.device) if settings else (Indexing(), "auto")
         self._indexes = Indexes(self.path, options, device)
@@ -153,7 +153,7 @@ class LocalStore(Closing):
             with self._indexes.lock:
                 connection = stack.enter_context(self._reading())
                 views = [self._indexes.view(connection, shelf) for shelf in reading.shelves(connection)]
-            self._own.seen = Snapshot(connection, views, self._names)
+            self._own.seen = Snapshot(connection, views, self._memory)
             try:
                 yield self._own.seen
             finally:
@@ -230,7 +230,7 @@ class LocalStore(Closing):
         problems = damaged or damages.of_derived(self._truth, self._indexes)
         with self._indexes.lock:
             self._indexes.forget()
-            self._names.forget()
+            self._memory.forget()
             lost = salvage(self._truth) if damaged else {}
         with self._writing(check=False) as changes:
             changes.connection.execute("REINDEX").fetchall()

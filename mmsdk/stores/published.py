@@ -92,15 +92,12 @@ class View:
         self, queries: Vectors, k: int, *, among: Numbers | None, read: Callable[[Numbers], Vectors]
     ) -> list[Found]:
         """Give the ``k`` nearest of each query row; ``read`` gives the true vectors of numbers."""
-        lists = []
-        if len(self.tail) or self.main is None:
-            lists.append(self.tail.search(queries, k, among=among))
-        if self.main is not None and self.numbers is not None:
-            numbers = self.numbers
-            found = self.main.search(
-                queries, k, allowed=self._allowed(among), fetch=lambda positions: read(numbers[positions])
-            )
-            lists.append([(numbers[positions], cosines) for positions, cosines in found])
+        main, numbers = self.main, self.numbers
+        if main is None or numbers is None:
+            return self.tail.search(queries, k, among=among)
+        lists = [self.tail.search(queries, k, among=among)] if len(self.tail) else []
+        found = main.search(queries, k, allowed=self._allowed(among), fetch=lambda positions: read(numbers[positions]))
+        lists.append([(numbers[positions], cosines) for positions, cosines in found])
         return [merged(parts, k) for parts in zip(*lists, strict=True)]
 
     def _allowed(self, among: Numbers | None) -> Allowed | None:

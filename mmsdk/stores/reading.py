@@ -11,8 +11,9 @@ from mmsdk import filters
 from mmsdk.errors import CollectionError
 from mmsdk.stores.conditions import Conditions
 from mmsdk.stores.facts import Facts, answers
-from mmsdk.stores.indexes.exact import Numbers
+from mmsdk.stores.indexes.exact import Numbers, ranked
 from mmsdk.stores.published import Shelf
+from mmsdk.stores.scores import Scored
 from mmsdk.stores.tables import CHUNK, RESERVED, chunk_of, vectors_of
 from mmsdk.types import JSON, Chunk, Filter, Modality, Vectors
 
@@ -54,15 +55,31 @@ def names(connection: apsw.Connection, wanted: Sequence[int]) -> dict[int, str]:
     return {int(number): str(name) for number, name in rows}
 
 
-def words(
-    connection: apsw.Connection, expression: str, k: int, *, among: Condition | None
-) -> tuple[list[int], list[float]]:
-    """Give the numbers of the ``k`` best chunks, and their BM25, higher is better."""
+def words(connection: apsw.Connection, expression: str, k: int, *, among: Condition | None) -> Scored:
+    """Give the ``k`` best chunks by full text."""
     chosen, values = ("", ()) if among is None else (f"AND +rowid IN ({among[0]})", among[1])
     # "+rank": SQLite keeps the best k itself; FTS5's own order for "rank" asks and sorts twice.
-    sql = f"SELECT rowid, rank FROM words WHERE words MATCH ? {chosen} ORDER BY +rank, rowid LIMIT ?"
-    rows: list[Any] = connection.execute(sql, (expression, *values, k)).fetchall()
-    return [number for number, _ in rows], [-rank for _, rank in rows]
+    best = f"SELECT rowid, rank FROM words WHERE words MATCH ? {chosen} ORDER BY +rank, rowid LIMIT ?"
+    return ranked(*_scored(connection, f"({best})", (expression, *values, k)), k)
+
+
+def scored(connection: apsw.Connection, expression: str) -> Scored:
+    """Give what full text gives to every chunk, in no order."""
+    return _scored(connection, "words WHERE words MATCH ?", (expression,))
+
+
+def _scored(connection: apsw.Connection, rows: str, values: tuple[Any, ...]) -> Scored:
+    # One row: at each of many, SQLite would wait for Python's lock, as numpy would for each float. 17 digits are exact.
+    sql = f"SELECT group_concat(rowid), group_concat(format('%!.17g', rank)) FROM {rows}"
+    found: Any = connection.execute(sql, values).fetchall()
+    numbers, ranks = found[0]
+    return np.fromstring(numbers or "", np.int64, sep=","), -np.array(json.loads(f"[{ranks or ''}]"), np.float64)
+
+
+def last(connection: apsw.Connection) -> int:
+    """Give the largest number of a chunk."""
+    rows: Any = connection.execute("SELECT max(number) FROM chunks").fetchall()
+    return int(rows[0][0] or 0)
 
 
 def shelves(connection: apsw.Connection, space: str | None = None) -> list[Shelf]:

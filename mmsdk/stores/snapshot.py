@@ -9,45 +9,54 @@ from functools import partial
 
 import apsw
 
-from mmsdk.stores import reading
-from mmsdk.stores.fulltext import expression
+from mmsdk.stores import fulltext, reading
 from mmsdk.stores.indexes.exact import Numbers, merged
-from mmsdk.stores.published import View
+from mmsdk.stores.published import View, revision_of
+from mmsdk.stores.scores import Scored, Scores
 from mmsdk.types import Filter, Modality, Vectors
 
 _NAMES = 1 << 16
 """Names of chunks that are kept, some 10 MB."""
 
 
-class Names:
-    """Remember the ids of chunks by number, which never changes; safe to share between threads."""
+class Memory:
+    """Remember between snapshots the ids of chunks, which never change, and what words score; threads may share it."""
 
     def __init__(self) -> None:
-        self._known: dict[int, str] = {}
+        self._names: dict[int, str] = {}
+        self._scores: Scores | None = None
 
-    def of(self, numbers: Sequence[int], find: Callable[[Sequence[int]], Mapping[int, str]]) -> list[str]:
+    def names(self, numbers: Sequence[int], find: Callable[[Sequence[int]], Mapping[int, str]]) -> list[str]:
         """Give the id of each number; ``find`` tells those that are not known yet."""
-        known = self._known
+        known = self._names
         named = list(map(known.get, numbers))
-        missing = [number for number, name in zip(numbers, named, strict=True) if name is None]
-        if missing:
-            found = find(missing)
-            if len(known) + len(found) > _NAMES:
-                self._known = known = {}
-            known.update(found)
-            return [found[number] if name is None else name for number, name in zip(numbers, named, strict=True)]
-        return named  # type: ignore[return-value]  # none is None
+        if None not in named:
+            return named  # type: ignore[return-value]
+        found = find([number for number, name in zip(numbers, named, strict=True) if name is None])
+        if len(known) + len(found) > _NAMES:
+            self._names = known = {}
+        known.update(found)
+        return [found[number] if name is None else name for number, name in zip(numbers, named, strict=True)]
+
+    def scores(self, connection: apsw.Connection) -> Scores | None:
+        """Give what words score in the state that is seen, unless it is asked for the first time or an older one."""
+        held, revision = self._scores, revision_of(connection)
+        if held is not None and held.revision == revision:
+            return held
+        if held is None or held.revision < revision:
+            self._scores = Scores(revision, reading.last(connection))
+        return None
 
     def forget(self) -> None:
         """Forget everything: the numbers are given anew."""
-        self._known = {}
+        self._names, self._scores = {}, None
 
 
 class Snapshot:
     """Search what ``connection`` sees within its transaction; ``views`` show the vectors as of it."""
 
-    def __init__(self, connection: apsw.Connection, views: Sequence[View], names: Names) -> None:
-        self.connection, self.views, self._names = connection, views, names
+    def __init__(self, connection: apsw.Connection, views: Sequence[View], memory: Memory) -> None:
+        self.connection, self.views, self._memory = connection, views, memory
         self._passing: dict[reading.Condition, Numbers] = {}
 
     def search(
@@ -55,28 +64,40 @@ class Snapshot:
     ) -> list[list[tuple[str, float]]]:
         """Give for each query row the ``k`` nearest (chunk id, cosine), best first; ``kind`` is that of the content."""
         shelves = reading.in_space([view.shelf for view in self.views], space)
-        chosen = [view for view in self.views if view.shelf in shelves and kind in (None, view.shelf.kind)]
+        chosen = [v for v in self.views if len(v) and v.shelf in shelves and kind in (None, v.shelf.kind)]
         among = None if where is None else self._among(reading.condition(where))
         lists = [
             view.search(vectors, k, among=among, read=partial(reading.vectors_at, self.connection, view.shelf))
             for view in chosen
         ]
-        found = [merged(parts, k) for parts in zip(*lists, strict=True)] if lists else []
+        if len(lists) != 1:
+            lists = [[merged([found[row] for found in lists], k) for row in range(len(vectors))]]
         return [
-            list(zip(self._named(numbers.tolist()), cosines.tolist(), strict=True)) for numbers, cosines in found
-        ] or [[] for _ in vectors]
+            list(zip(self._named(numbers.tolist()), cosines.tolist(), strict=True)) for numbers, cosines in lists[0]
+        ]
 
     def search_text(self, query: str, k: int, *, where: Filter | None = None) -> list[tuple[str, float]]:
         """Give the ``k`` best (chunk id, BM25 score, higher is better) by full text."""
-        asked = expression(query)
+        asked = fulltext.words(query, is_query=True)
         if not asked:
             return []
         condition = None if where is None else reading.condition(where)
-        numbers, scores = reading.words(self.connection, asked, k, among=condition)
-        return list(zip(self._named(numbers), scores, strict=True))
+        numbers, scores = self._scored(asked, k, condition)
+        return list(zip(self._named(numbers.tolist()), scores.tolist(), strict=True))
+
+    def _scored(self, words: Sequence[str], k: int, condition: reading.Condition | None) -> Scored:
+        """Let SQLite rank for the first question of a state, for perhaps there will be no other."""
+        scores = self._memory.scores(self.connection)
+        if scores is None:
+            return reading.words(self.connection, fulltext.expression(words), k, among=condition)
+        among = None if condition is None else self._among(condition)
+        return scores.best(words, k, find=self._found, among=among)
+
+    def _found(self, word: str) -> Scored:
+        return reading.scored(self.connection, fulltext.expression([word]))
 
     def _named(self, numbers: Sequence[int]) -> list[str]:
-        return self._names.of(numbers, partial(reading.names, self.connection))
+        return self._memory.names(numbers, partial(reading.names, self.connection))
 
     def _among(self, condition: reading.Condition) -> Numbers:
         """Give the numbers of the chunks that pass, found once a filter."""

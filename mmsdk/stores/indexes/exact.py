@@ -5,7 +5,7 @@ reaches it as the array of numbers it may give.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from mmsdk.types import Vectors
 
 _SMALL = 4096
 """Up to this many rows, numpy's product in float32 is as fast and torch need not be there."""
+Real = TypeVar("Real", np.float32, np.float64)
 Numbers = NDArray[np.int64]
 Found = tuple[Numbers, NDArray[np.float32]]
 """Numbers and cosines of one query's neighbours, nearest first, ties by number."""
@@ -155,14 +156,14 @@ def products(queries: Vectors, vectors: Vectors) -> Vectors:
     return queries @ vectors.T
 
 
-def ranked(numbers: Numbers, cosines: NDArray[np.float32], k: int) -> Found:
+def ranked(numbers: Numbers, scores: NDArray[Real], k: int) -> tuple[Numbers, NDArray[Real]]:
     """Give the ``k`` largest, largest first, ties by number."""
     if len(numbers) > k:
-        edge = np.partition(cosines, len(cosines) - k)[len(cosines) - k]
-        kept = cosines >= edge
-        numbers, cosines = numbers[kept], cosines[kept]
-    order = np.lexsort((numbers, -cosines))[:k]
-    return numbers[order], cosines[order]
+        edge = np.partition(scores, len(scores) - k)[len(scores) - k]
+        kept = scores >= edge
+        numbers, scores = numbers[kept], scores[kept]
+    order = np.lexsort((numbers, -scores))[:k]
+    return numbers[order], scores[order]
 
 
 def merged(found: Sequence[Found], k: int) -> Found:
