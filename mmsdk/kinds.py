@@ -8,10 +8,8 @@ here only if its answers can be told by their wording.
 import re
 from dataclasses import dataclass
 
-DAYS = (
-    "mon(?:day)?|tue(?:s|sday)?|wed(?:nesday)?|thu(?:r|rs|rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?|"
-    "january|february|march|april|may|june|july|august|september|october|november|december"
-)
+MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
+DAYS = "mon(?:day)?|tue(?:s|sday)?|wed(?:nesday)?|thu(?:r|rs|rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?|" + MONTHS
 COLOURS = (
     "red|green|blue|yellow|orange|purple|violet|pink|brown|black|white|gr[ea]y|beige|sand|olive|navy|silver|"
     "gold|golden|turquoise|teal|cream|khaki|maroon"
@@ -127,10 +125,19 @@ KINDS = (
         ),
     ),
     _kind(
+        "month",
+        (r"\b(?:which|what) months?\b", "哪个月|哪几个月|几月"),
+        (
+            rf"\b(?:{MONTHS}|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\b|\d[./-]\d",
+            r"\b(?:springs?|summers?|autumns?|winters?|easter|christmas|(?:every|any|first|last|next) month|year|always)\b",
+            "[月春夏秋冬]|全年",
+        ),
+    ),
+    _kind(
         "time",
         (
             rf"{_BEGIN}(?:since |until |till )?when\b",
-            r"what (?:time|day|days|date|hours|year|month)\b|\b(?:opening|business) (?:hours|times)",
+            r"\b(?:which|what) (?:time|(?:week)?days?|dates?|hours|years?)\b|\b(?:opening|business) (?:hours|times)",
             "什么时候|何时|几点|哪年|哪一年|哪天",
         ),
         (
