@@ -129,7 +129,8 @@ KINDS = (
         (r"\b(?:which|what) months?\b", "哪个月|哪几个月|几月"),
         (
             rf"\b(?:{MONTHS}|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\b|\d[./-]\d",
-            r"\b(?:springs?|summers?|autumns?|winters?|easter|christmas|(?:every|any|first|last|next) month|year|always)\b",
+            r"\b(?:springs?|summers?|autumns?|winters?|easter|christmas|(?:every|any|first|last|next) month)\b",
+            r"\b(?:year|always)\b",
             "[月春夏秋冬]|全年",
         ),
     ),
