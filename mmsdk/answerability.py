@@ -11,7 +11,7 @@ combined, and numbers are not computed.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import PurePath
@@ -157,9 +157,27 @@ def _leads(text: str, after: str) -> bool:
 def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder, scorer: PairScorer) -> list[Candidate]:
     """Give the sentences of ``hits`` that are nearest to the question, most probable answer first.
 
+    An English message of several sentences is read twice, whole and only what asks, and the probabilities are averaged.
     ``encoder`` must be the text encoder that the weights were fitted with (``table()["encoder"]``).
     """
     pool = split(hits)
+    found = _read(question, pool, encoder, scorer)
+    asking = _asking(question)
+    if asking != question and not lexicon.is_cjk(question) and lexicon.surface(asking):
+        found = _averaged(found, _read(asking, pool, encoder, scorer))
+    return sorted(found, key=lambda candidate: -candidate.probability)
+
+
+def _averaged(whole: Sequence[Candidate], asking: Sequence[Candidate]) -> list[Candidate]:
+    readings = [{id(candidate.sentence): candidate for candidate in found} for found in (whole, asking)]
+    return [
+        replace(candidate, probability=sum(found[key].probability for found in readings if key in found) / 2)
+        for key, candidate in (readings[1] | readings[0]).items()
+    ]
+
+
+def _read(question: str, pool: Sequence[Sentence], encoder: Encoder, scorer: PairScorer) -> list[Candidate]:
+    """Judge the sentences nearest to the question."""
     terms = lexicon.surface(question)
     if not pool or not terms:
         return []
@@ -172,7 +190,7 @@ def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder, scorer: PairSc
         logit = table_["bias"] + sum(weight * features[name] for name, weight in table_["weights"].items())
         vetoed = any(features.get(name, 0) > 0 for name in VETOES)
         candidates.append(Candidate(sentence, 0.0 if vetoed else 1 / (1 + float(np.exp(-logit))), features))
-    return sorted(candidates, key=lambda candidate: -candidate.probability)
+    return candidates
 
 
 @cache
