@@ -162,18 +162,21 @@ def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder, scorer: PairSc
     """
     pool = split(hits)
     found = _read(question, pool, encoder, scorer)
-    asking = _asking(question)
-    if asking != question and not lexicon.is_cjk(question) and lexicon.surface(asking):
+    asking = " ".join(_asking(question).split())
+    if asking != " ".join(question.split()) and not lexicon.is_cjk(question) and lexicon.surface(asking):
         found = _averaged(found, _read(asking, pool, encoder, scorer))
     return sorted(found, key=lambda candidate: -candidate.probability)
 
 
 def _averaged(whole: Sequence[Candidate], asking: Sequence[Candidate]) -> list[Candidate]:
+    """Average two readings. What the asking part rules out by kind, days or colours stays out; doubt alone halves."""
     readings = [{id(candidate.sentence): candidate for candidate in found} for found in (whole, asking)]
-    return [
-        replace(candidate, probability=sum(found[key].probability for found in readings if key in found) / 2)
-        for key, candidate in (readings[1] | readings[0]).items()
-    ]
+    averaged = []
+    for key, candidate in (readings[1] | readings[0]).items():
+        judged = [found[key] for found in readings if key in found]
+        is_out = any(judged[-1].features[name] > 0 for name in VETOES if name != "denied")
+        averaged.append(replace(candidate, probability=0.0 if is_out else sum(one.probability for one in judged) / 2))
+    return averaged
 
 
 def _read(question: str, pool: Sequence[Sentence], encoder: Encoder, scorer: PairScorer) -> list[Candidate]:

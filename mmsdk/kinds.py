@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 DAYS = "mon(?:day)?|tue(?:s|sday)?|wed(?:nesday)?|thu(?:r|rs|rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?|" + MONTHS
+_SHORT_MONTHS = "jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
+_SEASONS = "spring|summer|autumn|fall|winter|season|quarter|easter|christmas|new year"
 COLOURS = (
     "red|green|blue|yellow|orange|purple|violet|pink|brown|black|white|gr[ea]y|beige|sand|olive|navy|silver|"
     "gold|golden|turquoise|teal|cream|khaki|maroon"
@@ -114,6 +116,15 @@ KINDS = (
         ),
     ),
     _kind(
+        "month",
+        (r"\b(?:which|what) months?\b", "哪个月|哪几个月|(?<![这那前后过好近])几月"),
+        (
+            rf"\b(?:{MONTHS}|{_SHORT_MONTHS}|months?|year|always)\b|\d[./-]\d",
+            rf"\b(?:{_SEASONS})s?\b",
+            "[月春夏秋冬季]|全年",
+        ),
+    ),
+    _kind(
         "duration",
         (
             r"how (?:long|old|quickly|fast|soon|many (?:days|hours|minutes|weeks|months|years))\b",
@@ -125,26 +136,17 @@ KINDS = (
         ),
     ),
     _kind(
-        "month",
-        (r"\b(?:which|what) months?\b", "哪个月|哪几个月|几月"),
-        (
-            rf"\b(?:{MONTHS}|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\b|\d[./-]\d",
-            r"\b(?:springs?|summers?|autumns?|winters?|easter|christmas|(?:every|any|first|last|next) month)\b",
-            r"\b(?:year|always)\b",
-            "[月春夏秋冬]|全年",
-        ),
-    ),
-    _kind(
         "time",
         (
             rf"{_BEGIN}(?:since |until |till )?when\b",
-            r"\b(?:which|what) (?:time|(?:week)?days?|dates?|hours|years?)\b|\b(?:opening|business) (?:hours|times)",
+            r"\b(?:which|what) (?:time|(?:week)?days?|dates?|hours|years?)\b(?! (?:trip|ticket|pass|tour|zone|group))",
+            r"\b(?:opening|business) (?:hours|times)",
             "什么时候|何时|几点|哪年|哪一年|哪天",
         ),
         (
             rf"\d|\b(?:{_COUNTS})\b",
             rf"\b(?:{DAYS}|{_UNITS}|noon|midnight|morning|afternoon|evening|daily|every day|weekends?|weekdays?)s?\b",
-            r"\b(?:holidays?|today|tomorrow|spring|summer|autumn|winter|as soon|once|after|before|until)\b",
+            rf"\b(?:holiday|{_SEASONS}|{_SHORT_MONTHS})s?\b|\b(?:today|tomorrow|as soon|once|after|before|until)\b",
             r"\b(?:when|while|if|only|during|moment)\b",
             "[后才礼年月日时時点點周早晚午夜天]",
         ),

@@ -17,6 +17,9 @@ from mmsdk import kinds, lexicon
         ("When do the pubs shut?", "time", "Bars close at two.", "Bars are in the old town."),
         ("In which month is garlic planted?", "month", "Garlic goes in in October.", "We sold 40 bulbs in 2025."),
         ("On which day is the choir?", "time", "It sings on Fridays.", "The choir sings Bach."),
+        ("In which month can I cancel?", "month", "From the thirteenth month.", "By letter."),
+        ("哪几个月开放？", "month", "夏季开放。", "周二开放。"),
+        ("Which day are you closed?", "time", "Only at Christmas.", "In the old town."),
         ("樱花几月开？", "month", "樱花四月开。", "樱花很美。"),
         ("这张卡多少钱？", "money", "境外消费免收货币转换费。", "卡是蓝色的。"),
         ("几天能到？", "duration", "要五到十个工作日。", "由快递送达。"),
@@ -30,7 +33,15 @@ def test_a_kind_tells_what_can_answer(question: str, name: str, gives: str, does
     assert not kind.given.search(does_not)
 
 
-@pytest.mark.parametrize("question", ["Is there a daily charge?", "修电梯这几天怎么办？", "Is it heavy rain?"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which day trips are there?",
+        "Is there a daily charge?",
+        "修电梯这几天怎么办？",
+        "Is it heavy rain?",
+    ],
+)
 def test_wording_that_tells_no_kind(question: str) -> None:
     assert kinds.wanted(question) is None
 

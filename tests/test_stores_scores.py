@@ -31,6 +31,11 @@ changes = st.tuples(st.integers(0, 9), st.one_of(st.none(), texts))
 """A document's number and its new text; without one it is deleted."""
 
 
+@pytest.fixture(autouse=True)
+def _early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmsdk.stores.snapshot._FIRST", 1)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[LocalStore]:
     with _open(tmp_path / "c") as opened:

@@ -141,7 +141,7 @@ def _aside(aside: Path) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
 
             yield stream, place
     except OSError as error:
-        raise CollectionError(f"cannot write {aside}: {error.strerror}") from error
+        raise CollectionError(f"cannot write {error.filename or aside}: {error.strerror}") from error
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)

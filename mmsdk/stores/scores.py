@@ -5,6 +5,7 @@ Their scores stay the same until the collection changes. It knows nothing of SQL
 """
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from mmsdk.stores.indexes.exact import Numbers, ranked
 Scored = tuple[Numbers, NDArray[np.float64]]
 """Numbers of chunks and their BM25, higher is better."""
 _MOST = 1 << 22
-"""Scores that are kept, 64 MB."""
+"""Scores that are kept, of 16 bytes; what a word costs besides counts as some more."""
+_WORD = 32
 
 
 class Scores:
@@ -32,6 +34,11 @@ class Scores:
         self._last = last
         self._known: dict[str, Scored] = {}
         self._count = 0
+        self._keeping = Lock()
+
+    def knows(self, words: Sequence[str]) -> bool:
+        """Say whether all of these are kept."""
+        return all(word in self._known for word in words)
 
     def best(
         self, words: Sequence[str], k: int, *, find: Callable[[str], Scored], among: Numbers | None = None
@@ -48,8 +55,19 @@ class Scores:
         found = self._known.get(word)
         if found is None:
             found = find(word)
-            if self._count + len(found[0]) > _MOST:
-                self._known, self._count = {}, 0
-            self._known[word] = found
-            self._count += len(found[0])
+            with self._keeping:
+                self._keep(word, found)
         return found
+
+    def _keep(self, word: str, found: Scored) -> None:
+        if word in self._known or _size(word, found) > _MOST:
+            return
+        self._known[word] = found
+        self._count += _size(word, found)
+        while self._count > _MOST:
+            oldest = next(iter(self._known))
+            self._count -= _size(oldest, self._known.pop(oldest))
+
+
+def _size(word: str, found: Scored) -> int:
+    return len(found[0]) + _WORD + len(word) // 16

@@ -17,6 +17,8 @@ from mmsdk.types import Filter, Modality, Vectors
 
 _NAMES = 1 << 16
 """Names of chunks that are kept, some 10 MB."""
+_FIRST = 8
+"""So many questions of a state are ranked by SQLite: perhaps there are no more until it changes."""
 
 
 class Memory:
@@ -25,6 +27,7 @@ class Memory:
     def __init__(self) -> None:
         self._names: dict[int, str] = {}
         self._scores: Scores | None = None
+        self._questions = 0
 
     def names(self, numbers: Sequence[int], find: Callable[[Sequence[int]], Mapping[int, str]]) -> list[str]:
         """Give the id of each number; ``find`` tells those that are not known yet."""
@@ -39,12 +42,16 @@ class Memory:
         return [found[number] if name is None else name for number, name in zip(numbers, named, strict=True)]
 
     def scores(self, connection: apsw.Connection) -> Scores | None:
-        """Give what words score in the state that is seen, unless it is asked for the first time or an older one."""
+        """Give what words score in the state that is seen, once it was asked a few questions and is not an older one.
+
+        SQLite ranks those faster than it tells all scores.
+        """
         held, revision = self._scores, revision_of(connection)
-        if held is not None and held.revision == revision:
-            return held
         if held is None or held.revision < revision:
-            self._scores = Scores(revision, reading.last(connection))
+            self._scores, self._questions = Scores(revision, reading.last(connection)), 0
+        elif held.revision == revision:
+            self._questions += 1
+            return held if self._questions > _FIRST else None
         return None
 
     def forget(self) -> None:
@@ -86,9 +93,8 @@ class Snapshot:
         return list(zip(self._named(numbers.tolist()), scores.tolist(), strict=True))
 
     def _scored(self, words: Sequence[str], k: int, condition: reading.Condition | None) -> Scored:
-        """Let SQLite rank for the first question of a state, for perhaps there will be no other."""
         scores = self._memory.scores(self.connection)
-        if scores is None:
+        if scores is None or (condition is not None and not scores.knows(words)):  # a filter leaves little to rank
             return reading.words(self.connection, fulltext.expression(words), k, among=condition)
         among = None if condition is None else self._among(condition)
         return scores.best(words, k, find=self._found, among=among)

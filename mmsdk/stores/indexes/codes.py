@@ -150,7 +150,9 @@ def worthwhile(dimension: int) -> bool:
     if not is_right:
         return False
     known: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(known.get(name) for name in _INSTRUCTIONS) or (faster(1) and faster(32))
+    has_library = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    is_known = has_library and any(known.get(name) for name in _INSTRUCTIONS)
+    return is_known or (faster(1) and faster(32))
 
 
 def _seconds(run: Callable[[], Any]) -> float:

@@ -158,7 +158,7 @@ def products(queries: Vectors, vectors: Vectors) -> Vectors:
 
 def ranked(numbers: Numbers, scores: NDArray[Real], k: int) -> tuple[Numbers, NDArray[Real]]:
     """Give the ``k`` largest, largest first, ties by number."""
-    if len(numbers) > k:
+    if len(numbers) > k > 0:
         edge = np.partition(scores, len(scores) - k)[len(scores) - k]
         kept = scores >= edge
         numbers, scores = numbers[kept], scores[kept]
