@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mmsdk import characters, kinds, lexicon
 from mmsdk.chunking import sentences
 from mmsdk.protocols import Encoder, PairScorer
-from mmsdk.types import Hit, Vectors
+from mmsdk.types import Chunk, Hit, Vectors
 
 ENGLISH = (
     "cross",
@@ -55,6 +55,10 @@ VETOES = ("kind_missing", "missing_specific", "denied")
 """Features that rule a sentence out: no price where one was asked for, another day or colour than the sentence that
 asks names, an English sentence that the cross-encoder holds for no answer rather than for one, however near its words
 are."""
+SILENCE = 2.0
+"""Seconds between two passages of a recording that are read as one."""
+BETTER = 0.5
+"""By how much a logit must rise for the next sentence to be quoted too."""
 CLOSEST = 12
 """How many of the sentences nearest to the question are looked at closely."""
 
@@ -69,7 +73,8 @@ _ITEM = re.compile(r"^(?:[-*+•|>]|\d{1,3}[.)]\s)")
 class Sentence:
     """Hold a sentence of a hit: ``hit.chunk.text[start:stop]``, with what stands above it.
 
-    ``lead`` is the question, title or introduction in front of it, ``headings`` the path of its section.
+    ``lead`` is the question, title or introduction in front of it, ``headings`` the path of its section, ``before``
+    the sentence before it, ``following`` the one after it where an answer needs both.
     """
 
     hit: Hit
@@ -78,6 +83,7 @@ class Sentence:
     headings: str = ""
     lead: str = ""
     before: str = ""
+    following: "Sentence | None" = None
 
     @property
     def text(self) -> str:
@@ -122,7 +128,7 @@ def split(hits: Sequence[Hit]) -> list[Sentence]:
     found: list[Sentence] = []
     seen: set[tuple[str, str]] = set()
     for hit in hits:
-        for sentence in _of(hit):
+        for sentence in _of(hit, _end_of(hits, hit)):
             key = (hit.chunk.document_id, sentence.text)
             if key not in seen:
                 seen.add(key)
@@ -130,14 +136,31 @@ def split(hits: Sequence[Hit]) -> list[Sentence]:
     return found
 
 
-def _of(hit: Hit) -> Iterator[Sentence]:
+def _end_of(hits: Sequence[Hit], hit: Hit) -> str:
+    """Give the last sentence of the hit that ends where another begins, empty if none does."""
+    text = next((other.chunk.text for other in hits if _adjoin(other.chunk, hit.chunk)), "")
+    return next((text[start:stop] for start, stop in reversed(sentences(text))), "")
+
+
+def _adjoin(one: Chunk, other: Chunk) -> bool:
+    """Tell whether a passage goes on in another: nothing but a space is between them, or a moment of silence."""
+    here, there = one.locator, other.locator
+    if one.document_id != other.document_id or one.modality != other.modality:
+        return False
+    if here.kind == "row" or here.stop is None or there.start is None:
+        return False
+    same = (here.kind, here.number, here.sheet) == (there.kind, there.number, there.sheet)
+    return same and 0 <= there.start - here.stop <= (SILENCE if here.kind == "seconds" else 1)
+
+
+def _of(hit: Hit, before: str) -> Iterator[Sentence]:
     chunk = hit.chunk
     content = chunk.content if isinstance(chunk.content, str) else ""
     headings = content[: content.find(chunk.text)].strip() if chunk.text and chunk.text in content else ""
     if chunk.locator.kind == "row":
         yield Sentence(hit, 0, len(chunk.text), headings)
         return
-    lead = before = ""
+    lead = ""
     for start, stop in sentences(chunk.text):
         text = chunk.text[start:stop]
         if _leads(text, chunk.text[stop : stop + 1]):
@@ -166,6 +189,23 @@ def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder, scorer: PairSc
     if asking != " ".join(question.split()) and not lexicon.is_cjk(question) and lexicon.surface(asking):
         found = _averaged(found, _read(asking, pool, encoder, scorer))
     return sorted(found, key=lambda candidate: -candidate.probability)
+
+
+def read_on(question: str, sentence: Sentence, hits: Sequence[Hit], *, scorer: PairScorer) -> Sentence | None:
+    """Give the sentence after one that answers, if both together are clearly the better answer to the cross-encoder.
+
+    ``Is my phone insured?`` wants ``Purchases are insured.`` and ``Phones are excluded.`` None for Chinese, which the
+    cross-encoder does not read.
+    """
+    if lexicon.is_cjk(question):
+        return None
+    document = sentence.hit.chunk.document_id
+    after = (one for one in split(hits) if one.before == sentence.text and one.hit.chunk.document_id == document)
+    following = next(after, None)
+    if following is None:
+        return None
+    alone, both = scorer.score([(question, sentence.passage), (question, f"{sentence.passage} {following.text}")])
+    return following if both > alone + BETTER else None
 
 
 def _averaged(whole: Sequence[Candidate], asking: Sequence[Candidate]) -> list[Candidate]:

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ SYSTEM = (
 ABSENT = {"english": "The sources do not answer this question.", "chinese": "资料中没有这个问题的答案。"}
 MOST = 3
 """How many sentences an answer quotes at most."""
+LONGEST = 1000
+"""How many characters of a question the LLM sees, its last ones; what is longer need not fit into a small model."""
 _MARK = re.compile(r"\s*[\[【](\d+)[\]】]")
 _POINTS = re.compile(r"\b(?:this|that|these|those)(?: (?:thing|one|item|article|product))?\b|\bit\b", re.IGNORECASE)
 _SITE = re.compile(r"\s+[–—|]\s+|\s-\s")  # what stands between the title of a page and the name of its site
@@ -143,6 +145,7 @@ class _Turn:
         evidence = self._evidence(candidates)
         if evidence:
             started = time.perf_counter()
+            evidence[0] = self._read_on(evidence[0], hits, scorer)
             yield from self._answer(evidence, encoder)
             self.trace["seconds"]["generate"] = time.perf_counter() - started
             status: Literal["answered", "not_in_sources"] = "answered"
@@ -165,6 +168,8 @@ class _Turn:
         asked = " ".join(str(word) for word in words).strip()
         if not asked and not spoken and not self.images:
             raise InputError("the question is empty")
+        if any("\ud800" <= letter <= "\udfff" for letter in asked):
+            raise InputError("the question holds half a character (a lone surrogate); decode it as UTF-8")
         if not asked and not spoken:
             raise UnsupportedModalityError(
                 'a picture alone asks nothing. Ask with words beside it, as in ["What does this cost?", picture], '
@@ -225,6 +230,14 @@ class _Turn:
         chosen = [c.sentence for c in candidates if c.probability >= max(threshold, 0.6 * best)]
         return chosen[:MOST]
 
+    def _read_on(self, best: Sentence, hits: Sequence[Hit], scorer: PairScorer) -> Sentence:
+        """Tie the next sentence to the best one where the answer needs both; it is quoted and not shown to the LLM."""
+        following = answerability.read_on(self.trace["question"], best, hits, scorer=scorer)
+        if following is None:
+            return best
+        self.trace["read_on"] = following.text
+        return replace(best, following=following)
+
     def _answer(self, evidence: Sequence[Sentence], encoder: Encoder) -> Iterator[Event]:
         """Say what the LLM says and a passage supports; quote the passage where it does not."""
         best = evidence[0]
@@ -243,7 +256,7 @@ class _Turn:
         self.trace["decisions"] = self.decisions
 
     def _say(self, text: str, sentence: Sentence) -> Iterator[Event]:
-        """Add a sentence with its citation, unless the same evidence already spoke."""
+        """Add a sentence with its citation, unless the same evidence already spoke, and then what belongs to it."""
         if any(citation.quote == sentence.text for citation in self.citations):
             return
         glue = "" if not self.text or lexicon.is_cjk(self.text[-1]) or self.text[-1] in "。！？" else " "
@@ -254,13 +267,15 @@ class _Turn:
         self.citations.append(citation)
         yield Event("token", glue + text)
         yield Event("citation", citation=citation)
+        if sentence.following is not None:
+            yield from self._say(sentence.following.text, sentence.following)
 
     def _statements(self, evidence: Sequence[Sentence]) -> Generator[str]:
         """Give the sentences of the LLM as they are finished."""
         numbered = "\n".join(
             f"[{number}] {sentence.context}: {sentence.text}" for number, sentence in enumerate(evidence, 1)
         )
-        asked = f"Sources:\n{numbered}\n\nQuestion: {self.trace['question']}"
+        asked = f"Sources:\n{numbered}\n\nQuestion: {self.trace['question'][-LONGEST:]}"
         messages = [Message("system", SYSTEM), Message("user", asked)]
         held = ""
         stream = telemetry.generate(self.assistant.llm, messages, max_tokens=40 * len(evidence) + 40)

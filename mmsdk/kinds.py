@@ -23,6 +23,7 @@ _COUNTS = (
 )
 _FIGURES = "[\\d一二三四五六七八九十百千万两半几]"
 _BEGIN = r"^\W*(?:(?:and|but|so) )?"
+_ASKS_LATER = r"(?!.*[,.!]\s+(?:is|are|do|does|did|can|could|may|must|should|will|would|what|how|where|who|which)\b)"
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ KINDS = (
     _kind(
         "time",
         (
-            rf"{_BEGIN}(?:since |until |till )?when\b",
+            rf"{_BEGIN}(?:since |until |till )?when\b{_ASKS_LATER}",
             r"\b(?:which|what) (?:time|(?:week)?days?|dates?|hours|years?)\b(?! (?:trip|ticket|pass|tour|zone|group))",
             r"\b(?:opening|business) (?:hours|times)",
             "什么时候|何时|几点|哪年|哪一年|哪天",
@@ -149,6 +150,14 @@ KINDS = (
             rf"\b(?:holiday|{_SEASONS}|{_SHORT_MONTHS})s?\b|\b(?:today|tomorrow|as soon|once|after|before|until)\b",
             r"\b(?:when|while|if|only|during|moment)\b",
             "[后才礼年月日时時点點周早晚午夜天]",
+        ),
+    ),
+    _kind(
+        "room",
+        (r"how many (?:people|persons|guests|of us)\b.*\b(?:fits?|holds?|sit(?! on)|seats?|sleeps?|accommodates?)\b",),
+        (
+            r"\b(?:people|persons?|guests?|adults?|visitors?|children|members|seat(?:s|ed)?|sit|sleeps?|beds?|places)\b",
+            rf"\b(?:holds?|fits?|accommodates?|capacity|(?:for|to) (?:up to |at most )?(?:\d+|{_COUNTS}))\b",
         ),
     ),
     _kind(
@@ -189,7 +198,7 @@ KINDS = (
         ),
         (
             r"\b(?:in|into|at|on|near|next to|beside|behind|under|opposite|inside|outside|street|road|square|floor)\b",
-            r"\b(?:to|from|at|above|below|between|place|room|house|hall|everywhere)\b",
+            r"\b(?:to|from|at|above|below|between|with us|place|room|house|hall|everywhere)\b",
             "[在从向交于省市县区路街楼层国州镇村处]",
         ),
     ),

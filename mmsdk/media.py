@@ -227,6 +227,8 @@ def _written(data: bytes, suffix: str) -> bool:
     return not np.isin(np.frombuffer(head, np.uint8), _CONTROLS).any()
 
 
+_SUBFILE = 254
+"""The TIFF tag whose first bit says that a frame is a reduced copy of another."""
 _DRAWINGS = (".svg", ".eps", ".ps")
 
 
@@ -270,8 +272,23 @@ def _decoding(what: str) -> Iterator[None]:
         raise DecodeError(f"the {what} is damaged or of an unknown variant: {said}") from error
 
 
-def decode_image(data: bytes, *, pixels: int = 100_000_000) -> Image:
-    """Decode a picture: first frame, turned as its EXIF says, transparency over white, 8 bits RGB.
+def page_numbers(data: bytes) -> list[int]:
+    """Give the frames of a picture that are pages, from 0: all full ones of a TIFF, of any other kind the first."""
+    import PIL.Image
+
+    if picture_format(data) != "TIFF":
+        return [0]
+    found = []
+    with _decoding("TIFF picture"), PIL.Image.open(io.BytesIO(data), formats=["TIFF"]) as picture:
+        for frame in range(getattr(picture, "n_frames", 1)):
+            picture.seek(frame)
+            if not picture.tag_v2.get(_SUBFILE, 0) & 1:  # type: ignore[attr-defined]  # a smaller copy of another
+                found.append(frame)
+    return found or [0]
+
+
+def decode_image(data: bytes, *, pixels: int = 100_000_000, frame: int = 0) -> Image:
+    """Decode a frame of a picture, turned as its EXIF says, transparency over white, 8 bits RGB.
 
     Raises ``DecodeError`` when it is damaged, truncated or has more than ``pixels`` pixels, and
     ``UnsupportedMediaError`` when it is no picture.
@@ -283,6 +300,8 @@ def decode_image(data: bytes, *, pixels: int = 100_000_000) -> Image:
     if kind is None:
         raise UnsupportedMediaError(f"this is no picture but {_seen(data)}; {_ADVICE}")
     with _decoding(f"{kind} picture"), PIL.Image.open(io.BytesIO(data), formats=[kind]) as picture:
+        if frame:
+            picture.seek(frame)
         size = picture.width * picture.height
         if size > pixels:
             raise DecodeError(f"the picture has {size} pixels, more than limits.pixels = {pixels}")

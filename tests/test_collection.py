@@ -1,9 +1,13 @@
 """Collections by real models: what goes in is found again, by text, picture and voice, and stays right under change."""
 
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
 import pytest
 
 from mmsdk.collection import Collection
@@ -173,3 +177,34 @@ def test_a_modality_that_no_encoder_takes_is_an_error(bundled: Runtime, tmp_path
         collection.add_texts(["one"])
         with pytest.raises(UnsupportedModalityError, match="no encoder of this collection takes image; they take text"):
             collection.search(Image(np.zeros((8, 8, 3), np.uint8)))
+
+
+def test_a_recording_in_which_nothing_is_said_does_not_stop_the_rest(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "silent.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 3 * 16000))
+    (tmp_path / "harbour.txt").write_text("The harbour closes at nine.", "utf-8")
+    with Collection.open(tmp_path / "collection", create=True) as harbour:
+        report = harbour.add([tmp_path / "silent.wav", tmp_path / "harbour.txt", ""])
+        assert [(failure.source, failure.reason) for failure in report.failed] == [("''", "the path is empty")]
+        assert [hit.chunk.text for hit in harbour.search("When does it close?", 10**30)] == [
+            "The harbour closes at nine."
+        ]
+        assert harbour.add(tmp_path / "silent.wav").documents == 0
+
+
+def test_every_page_of_a_tiff_is_read(tmp_path: Path) -> None:
+    said = ("First page: tulip bulbs", "Second page: daffodil auction", "Third page: orchid greenhouse")
+    pages = [PIL.Image.new("RGB", (900, 200), "white") for _ in said]
+    for page, text in zip(pages, said, strict=True):
+        PIL.ImageDraw.Draw(page).text((20, 60), text, fill="black", font=PIL.ImageFont.load_default(48))
+    scan = tmp_path / "scan.tiff"
+    pages[0].save(scan, save_all=True, append_images=pages[1:])
+    with Collection.open(tmp_path / "collection", create=True) as scans:
+        assert scans.add(scan).failed == ()
+        for number, text in enumerate(said, 1):
+            found = scans.search(text, k=1)[0].chunk
+            assert (found.text, found.locator.kind, found.locator.number) == (text, "image", number)
+        scan.write_bytes(scan.read_bytes()[: int(scan.stat().st_size * 0.7)])
+        assert [failure.source for failure in scans.add(scan).failed] == [f"{scan}#page 3"]
+        assert scans.search("daffodil auction", k=1)[0].chunk.text == said[1]

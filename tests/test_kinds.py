@@ -16,6 +16,9 @@ from mmsdk import kinds, lexicon
         ("How heavy is the safe?", "weight", "It weighs a quarter of a ton.", "It is fireproof."),
         ("When do the pubs shut?", "time", "Bars close at two.", "Bars are in the old town."),
         ("In which month is garlic planted?", "month", "Garlic goes in in October.", "We sold 40 bulbs in 2025."),
+        ("How many people fit into a cabin?", "room", "Cabins have four beds.", "There are four cabins."),
+        ("When do you open, on the first or later?", "time", "We open in May.", "We open the doors."),
+        ("where can i leave old paint?", "place", "Paint can be left with us.", "Paint dries fast."),
         ("On which day is the choir?", "time", "It sings on Fridays.", "The choir sings Bach."),
         ("In which month can I cancel?", "month", "From the thirteenth month.", "By letter."),
         ("哪几个月开放？", "month", "夏季开放。", "周二开放。"),
@@ -37,6 +40,8 @@ def test_a_kind_tells_what_can_answer(question: str, name: str, gives: str, does
     "question",
     [
         "Which day trips are there?",
+        "When you measure my trousers, is there anything I should bring?",
+        "When I opened the parcel the mug was broken. What now?",
         "Is there a daily charge?",
         "修电梯这几天怎么办？",
         "Is it heavy rain?",

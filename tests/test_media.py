@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mmsdk.errors import DecodeError, UnsupportedMediaError
 from mmsdk.loaders.charset import decode_text
-from mmsdk.media import decode_audio, decode_image, sniff
+from mmsdk.media import decode_audio, decode_image, page_numbers, sniff
 
 FILES = Path(__file__).parent / "data" / "loaders"
 
@@ -306,3 +306,12 @@ def test_playlists_that_name_other_files_are_not_opened(tmp_path: Path) -> None:
     for text in (f"#EXTM3U\n#EXTINF:1,\n{secret}\n", f"ffconcat version 1.0\nfile '{secret}'\n"):
         with pytest.raises(UnsupportedMediaError):
             decode_audio(text.encode())
+
+
+def test_smaller_copies_in_a_tiff_are_no_pages(tmp_path: Path) -> None:
+    page, copy = PIL.Image.new("L", (40, 30)), PIL.Image.new("L", (20, 15))
+    copy.encoderinfo = {"tiffinfo": {254: 1}}
+    page.save(tmp_path / "pyramid.tiff", save_all=True, append_images=[copy, page])
+    data = (tmp_path / "pyramid.tiff").read_bytes()
+    assert page_numbers(data) == [0, 2]
+    assert decode_image(data, frame=2).pixels.shape == (30, 40, 3)

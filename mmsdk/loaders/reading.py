@@ -182,7 +182,7 @@ def _items(sources: Source | Iterable[Source], settings: Settings) -> Iterator[_
 
 
 def _folder(source: Source) -> Path | None:
-    if isinstance(source, bytes | Document) or _is_address(source):
+    if isinstance(source, bytes | Document) or _is_address(source) or not os.fspath(source):
         return None
     try:
         return Path(source) if Path(source).is_dir() else None
@@ -202,6 +202,8 @@ def _item(source: Source, settings: Settings) -> _Item | _Outcome:
         return _Item(f"bytes:{digest[:12]}", _id("bytes", digest.encode()), lambda: (source, ""))
     if _is_address(source):
         return _of_address(str(source), settings)
+    if not os.fspath(source):  # to pathlib it is the current folder
+        return _failed("''", DecodeError("the path is empty"))
     path = Path(source)
     try:
         error = refusal(path)

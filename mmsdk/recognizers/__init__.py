@@ -117,6 +117,8 @@ def _with_text(
 def _placed(picture: Part, lines: list[Part]) -> list[Part]:
     """Move boxes from pixels to points when the picture is a page; its lines then tile the text of the page."""
     sheet = picture.locator
+    if sheet.kind == "image" and sheet.number is not None:  # a page of a TIFF
+        return [replace(line, locator=replace(line.locator, number=sheet.number)) for line in lines]
     if picture.kind != "page" or sheet.box is None or not isinstance(picture.content, Image):
         return lines
     height, width = picture.content.pixels.shape[:2]
@@ -145,5 +147,5 @@ def _heard(transcript: Transcript) -> list[Part]:
     spaces = [" " if segment.text[:1].isspace() else "" for segment in transcript.segments[1:]]
     return [
         Part(text + space, Locator("seconds", segment.start, segment.stop), "transcript")
-        for text, space, segment in zip(texts, [*spaces, ""], transcript.segments, strict=True)
+        for text, space, segment in zip(texts, [*spaces, ""][: len(texts)], transcript.segments, strict=True)
     ]
