@@ -216,9 +216,8 @@ class Collection(Closing):
         collapse: float | None = None,
     ) -> list[list[Hit]]:
         """Search for several questions at once, encoding them in one batch; one list of hits a question."""
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ValueError(f"k must be a positive integer, not {k!r}")
-        k = min(k, 2**31)  # more than any collection holds, and than SQLite and FAISS can count
+        if isinstance(k, bool) or not isinstance(k, int) or not 0 < k < 2**31:
+            raise ValueError(f"k must be a positive integer of 31 bits, not {k!r}")
         filters.parse(where)
         selection = Selection(diversity, quota or {}, collapse)
         questions = [_parts(query) for query in queries]
