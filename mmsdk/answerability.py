@@ -1,7 +1,7 @@
 """Find the sentence that answers a question, and say how likely it is that it does.
 
-A logistic model: for English over the score of a cross-encoder that reads question and sentence together
-(``encoders/cross.py``), and for every language over how near they are, whether what the question is about occurs
+A logistic model: for English over the score of two models that read question and sentence together
+(``encoders/answers.py``), and for every language over how near they are, whether what the question is about occurs
 there, word for word or by a near synonym, and whether a named thing is missing. A sentence without the amount, time,
 person or place that was asked for is ruled out. Weights and thresholds stand in ``answerability.json`` and were
 fitted on invented documents (benchmarks/answerability). It judges wording, not truth; two sentences are never
@@ -40,7 +40,7 @@ ENGLISH = (
     "absent",
     "brief",
 )
-"""What the model weighs for English: the cross-encoder's score; numbers of the question that stand neither in the
+"""What the model weighs for English: the scorer's logit; numbers of the question that stand neither in the
 sentence nor in its context, and named things that stand nowhere near; cosines of the sentence in its context and alone,
 and how far it is above the mean of its rivals (not above the next: a fact that stands in two places is no worse); how
 well the question's words are covered by the sentence and by the passage, the worst covered word, the share found word
@@ -53,8 +53,9 @@ LETTERS = 0.8
 """How near a pair of CJK characters is to a text that has both of them, but not side by side."""
 VETOES = ("kind_missing", "missing_specific", "denied")
 """Features that rule a sentence out: no price where one was asked for, another day or colour than the sentence that
-asks names, an English sentence that the cross-encoder holds for no answer rather than for one, however near its words
-are."""
+asks names, an English sentence that the scorer clearly holds for no answer, however near its words are."""
+DENIED = -2.0
+"""Below which logit the scorer clearly holds a sentence for no answer."""
 SILENCE = 2.0
 """Seconds between two passages of a recording that are read as one."""
 BETTER = 0.5
@@ -109,7 +110,7 @@ class Sentence:
 
     @property
     def passage(self) -> str:
-        """The sentence behind its context and the sentence before it, as the cross-encoder reads it."""
+        """The sentence behind its context and the sentence before it, as the scorer reads it."""
         context = " . ".join(part for part in (self.context, self.before[-200:]) if part)
         return f"{context}: {self.text}" if context else self.text
 
@@ -192,10 +193,10 @@ def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder, scorer: PairSc
 
 
 def read_on(question: str, sentence: Sentence, hits: Sequence[Hit], *, scorer: PairScorer) -> Sentence | None:
-    """Give the sentence after one that answers, if both together are clearly the better answer to the cross-encoder.
+    """Give the sentence after one that answers, if both together are clearly the better answer to the scorer.
 
     ``Is my phone insured?`` wants ``Purchases are insured.`` and ``Phones are excluded.`` None for Chinese, which the
-    cross-encoder does not read.
+    scorer does not read.
     """
     if lexicon.is_cjk(question):
         return None
@@ -281,7 +282,7 @@ class _Close:
                 sentence,
                 {
                     "cross": float(self.cross[position]),
-                    "denied": float(self.cross[position] < 0),
+                    "denied": float(self.cross[position] < DENIED),
                     "context_cosine": float(self.context[position]),
                     "bare_cosine": float(self.bare[position]),
                     "above": float(nearest[position] - rivals.mean()) if len(rivals) else 0.0,
@@ -325,9 +326,11 @@ class _Checks:
         """Tell whether a sentence can give an answer of a kind.
 
         A bare figure has its unit in a title now and then, and in a row of a table under a column that the question
-        names.
+        names; money in such a row often has none at all.
         """
         if kind.given.search(sentence.text):
+            return True
+        if kind.name == "money" and sentence.hit.chunk.locator.kind == "row" and _COLUMN.search(sentence.text):
             return True
         columns = {term for match in _COLUMN.finditer(sentence.text) for term in lexicon.surface(match.group(1))}
         figure = any(letter.isdigit() for letter in sentence.text)

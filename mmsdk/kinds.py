@@ -21,6 +21,7 @@ _COUNTS = (
     "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
     "eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|dozen|half"
 )
+_MEASURED = r"\b(?:dimension|measure)[^.\n]*\d|\d ?[x×] ?\d"
 _FIGURES = "[\\d一二三四五六七八九十百千万两半几]"
 _BEGIN = r"^\W*(?:(?:and|but|so) )?"
 _ASKS_LATER = r"(?!.*[,.!]\s+(?:is|are|do|does|did|can|could|may|must|should|will|would|what|how|where|who|which)\b)"
@@ -91,17 +92,30 @@ KINDS = (
     _kind(
         "depth",
         (r"how deep\b|\bdepth\b.*\?", "多深|深度"),
-        (r"\bdeep|\bdepth|\bdimension|\bmeasure|\d ?[x×] ?\d", "深|×"),
+        (rf"\bdeep|\bdepth|{_MEASURED}", "深|×"),
     ),
     _kind(
         "height",
         (r"how tall\b|\bheight\b.*\?", "多高|高度"),
-        (r"\btall|\bhigh|\bheight|\bdimension|\bmeasure|\bgrow|\breach|\d ?[x×] ?\d", "[高米拔]|×"),
+        (rf"\btall|\bhigh|\bheight|\bgrow|\breach|{_MEASURED}", "[高米拔]|×"),
     ),
     _kind(
         "width",
         (r"how wide\b|\bwidth\b.*\?", "多宽|宽度"),
-        (r"\bwid(?:e|th)|\bacross|\bdiameter|\bdimension|\bmeasure|\d ?[x×] ?\d", "宽|×"),
+        (rf"\bwid(?:e|th)|\bacross|\bdiameter|{_MEASURED}", "宽|×"),
+    ),
+    _kind(
+        "brightness",
+        (r"how bright\b|\blumens?\b.*\?|\?.*\blumens?\b", "多亮|亮度|流明"),
+        (r"\d ?l[mx]\b|\b(?:lumens?|lux|candelas?|candles?|bright(?:er|est|ness)?|dim(?:mer)?)\b", "流明|勒克斯|亮"),
+    ),
+    _kind(
+        "volume",
+        (r"how many (?:lit(?:re|er)|gallon|pint)s?\b", "多少升|几升"),
+        (
+            r"\d ?(?:l|ml|cl|dl)\b|\b(?:(?:centi|milli)?lit(?:re|er)s?|gallons?|pints?|quarts?|volume|capacity)\b|_l\b",
+            "升",
+        ),
     ),
     _kind(
         "size",
