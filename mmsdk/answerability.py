@@ -326,11 +326,9 @@ class _Checks:
         """Tell whether a sentence can give an answer of a kind.
 
         A bare figure has its unit in a title now and then, and in a row of a table under a column that the question
-        names; money in such a row often has none at all.
+        names.
         """
         if kind.given.search(sentence.text):
-            return True
-        if kind.name == "money" and sentence.hit.chunk.locator.kind == "row" and _COLUMN.search(sentence.text):
             return True
         columns = {term for match in _COLUMN.finditer(sentence.text) for term in lexicon.surface(match.group(1))}
         figure = any(letter.isdigit() for letter in sentence.text)

@@ -112,7 +112,7 @@ class Assistant:
         return encoders.shared(answerability.table()["encoder"], self.settings)
 
     def reading_scorer(self) -> PairScorer:
-        """Give the cross-encoder that the fitted weights belong to."""
+        """Give the scorer of pairs that the fitted weights belong to."""
         return encoders.scorer(answerability.table()["scorer"], self.settings)
 
 

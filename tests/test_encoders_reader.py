@@ -76,7 +76,7 @@ def test_what_is_no_file_of_known_weights_is_refused(tmp_path: Path, damage: str
 def test_the_bundled_llm_read_by_torch_knows_what_it_knows_in_llama_cpp(stored: gguf.Weights) -> None:
     ids = reader.tokenizer(stored.facts).encode("The capital of France is").ids
     with torch.inference_mode():
-        body = reader.body(stored).eval()
+        body = reader.body(stored).train(mode=False)
         states = body(torch.tensor([ids])).last_hidden_state[0, -1]
         best = int((body.embed_tokens.weight @ states).argmax())
     assert stored.facts["tokenizer.ggml.tokens"][best] == "ĠParis"
@@ -107,7 +107,7 @@ def test_scores_keep_their_order_and_do_not_depend_on_what_is_read_beside_them(s
 
 def test_a_question_read_once_gives_what_reading_all_in_one_piece_gives(stored: gguf.Weights) -> None:
     one = reader.Reader(settings=Settings())
-    one.__dict__["_loaded"] = reader.body(stored).eval(), one._loaded[1]
+    one.__dict__["_loaded"] = reader.body(stored).train(mode=False), one._loaded[1]
     question, sentences = next(iter(QUESTIONS)), list(TENT.values())
     scores = one.score([(question, sentence) for sentence in sentences])
     words, (body, output) = reader.tokenizer(stored.facts), one._loaded

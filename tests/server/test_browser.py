@@ -90,9 +90,15 @@ class Watched:
         return self.page
 
     def ask(self, question: str) -> None:
+        told = "#talk [data-testid=bot]"
+        before = self.page.locator(told).count()
         self.page.fill("#question textarea", question)
-        self.page.press("#question textarea", "Enter")
-        self.page.wait_for_function("!document.querySelector('#sources a')")
+        for _ in range(60):  # while an answer is being given, Enter does nothing
+            self.page.press("#question textarea", "Enter")
+            self.page.wait_for_timeout(500)
+            if not self.page.input_value("#question textarea"):
+                break
+        self.page.wait_for_function(f"document.querySelectorAll('{told}').length > {before}")
         self.page.wait_for_selector("#sources a")
         self.address = str(self.page.get_attribute("#sources a", "href"))
 
