@@ -165,14 +165,14 @@ def _of(hit: Hit, before: str) -> Iterator[Sentence]:
     for start, stop in sentences(chunk.text):
         text = chunk.text[start:stop]
         if _leads(text, chunk.text[stop : stop + 1]):
-            lead, before = text.lstrip("#").strip(), ""
+            lead, before = text.strip("#*_ \t"), ""
         elif lexicon.content(text):
             yield Sentence(hit, start, stop, headings, lead, before)
             before = "" if chunk.text[stop : stop + 2] == "\n\n" else text
 
 
 def _leads(text: str, after: str) -> bool:
-    if text.startswith("#") or text.endswith(("?", "？", ":", "：")):
+    if text.startswith("#") or text.rstrip("*_").endswith(("?", "？", ":", "：")):
         return True
     short = len(text) <= 60 and len(text.split()) <= 7 and after in ("\n", "\r")
     return short and not (_TITLE_END.search(text) or _ITEM.match(text) or lexicon.numbers(text) or lexicon.is_cjk(text))

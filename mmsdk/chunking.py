@@ -9,6 +9,7 @@ about that much more on it.
 import hashlib
 import re
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
@@ -20,7 +21,9 @@ _CJK = re.compile(f"[{CJK}]")
 _LINE_STARTS = re.compile(
     r"\n(?=[ \t]*(?:[-*+•|>]|#{1,6} |\d{1,3}[.)]\s))|(?<=\n)(?=[ \t]*\n)|(?<=\n)(?=\S[^\n:：]{0,40}[:：] )"
 )
-_HEADING_LINE = re.compile(r"^#{1,6} .*\n", re.MULTILINE)
+_HEADING_LINE = re.compile(r"^(?:#{1,6} .*|(\*\*|__)(?:(?!\1)[^\n])+\1[ \t]*)\n", re.MULTILINE)
+"""A heading of markdown, or a line that is bold as a whole, as the questions of an FAQ often are."""
+_CLOSED = re.compile(r"(?:\*{1,3}|_{1,3})(?=\s|$)")
 
 _ENDS = (".", "!", "?", "。", "！", "？", "…")
 UTTERANCE = 80
@@ -31,7 +34,7 @@ _MODALITIES: dict[str, Modality] = {"transcript": "audio", "ocr": "image"}
 def sentences(text: str) -> list[tuple[int, int]]:
     """Give the (start, stop) of every sentence, Latin or CJK, without the white space around it.
 
-    Sentence ends are sentencex's (Wikimedia); list items, table lines and markdown headings are
+    Sentence ends are sentencex's (Wikimedia); list items, table lines, markdown headings and bold lines are
     sentences of their own.
 
     >>> text = "It costs 3.50 EUR. Dr. Wu said: 好的。可以退货吗？"
@@ -41,11 +44,14 @@ def sentences(text: str) -> list[tuple[int, int]]:
     from sentencex import segment
 
     cuts = {0, len(text)}
-    cuts.update(accumulate(len(piece) for piece in segment("en", text)))
+    for end in accumulate(len(piece) for piece in segment("en", text)):
+        closed = _CLOSED.match(text, end)  # what is emphasised ends with its marks
+        cuts.add(closed.end() if closed else end)
     cuts.update(match.end() for match in _LINE_STARTS.finditer(text))
-    for heading in _HEADING_LINE.finditer(text):
-        cuts.update(heading.span())
-    edges = sorted(cuts)
+    headings = [match.span() for match in _HEADING_LINE.finditer(text)]
+    starts = [start for start, _ in headings]
+    cuts = {cut for cut in cuts if not (place := bisect_left(starts, cut)) or cut >= headings[place - 1][1]}
+    edges = sorted(cuts.union(*headings))
     spans = (_stripped(text, start, stop) for start, stop in pairwise(edges))
     return [(start, stop) for start, stop in spans if start < stop]
 

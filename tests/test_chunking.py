@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmsdk.answerability import split
 from mmsdk.chunking import chunks, sentences
-from mmsdk.types import Audio, Chunk, Document, Image, Locator, Part
+from mmsdk.types import Audio, Chunk, Document, Hit, Image, Locator, Part
 
 MARKDOWN = """# Returns
 
@@ -193,3 +194,24 @@ def test_wrong_sizes_are_refused() -> None:
     for size, overlap in ((0, 0), (10, 10), (10, -1)):
         with pytest.raises(ValueError, match="size"):
             cut(size, overlap)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("**What may I burn?**\nWood only.", ["**What may I burn?**", "Wood only."]),
+        ("**No chimney. Can we have one?**\nYes.", ["**No chimney. Can we have one?**", "Yes."]),
+        ("__Can I?__ No. It is *good.* So.", ["__Can I?__", "No.", "It is *good.*", "So."]),
+        ("**Note:** we close. On **Monday.**\nYes.", ["**Note:** we close.", "On **Monday.**", "Yes."]),
+        ("# A. B. c\nOne. Two.", ["# A. B. c", "One.", "Two."]),
+    ],
+)
+def test_marks_of_emphasis_stay_with_their_sentence_and_a_bold_line_is_one(text: str, wanted: list[str]) -> None:
+    assert [text[start:stop] for start, stop in sentences(text)] == wanted
+
+
+def test_a_bold_question_leads_its_answer() -> None:
+    part = Part(text := "**No chimney. Can we have one?**\nYes, with a flue.", Locator("characters", 0, len(text)))
+    hits = [Hit(chunk, 1.0) for chunk in chunks(Document("d", (part,), "faq.md", ""))]
+    (answer,) = split(hits)
+    assert (answer.lead, answer.text) == ("No chimney. Can we have one?", "Yes, with a flue.")

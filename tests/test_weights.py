@@ -19,7 +19,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from mmsdk import weights
+from mmsdk import answerability, weights
+from mmsdk.encoders import cross, reader
 from mmsdk.errors import SettingsError, WeightsError
 from mmsdk.settings import Settings
 from mmsdk.weights import hub, pypi, table
@@ -231,9 +232,21 @@ def test_names_that_are_no_repository_are_refused(name: str, settings: Settings)
 def test_roles_come_from_the_preset_or_the_setting() -> None:
     assert weights.model_name("text", Settings()) == "text:all-MiniLM-L6-v2"
     assert weights.model_name("text", Settings(text="text:x/y")) == "text:x/y"
-    assert weights.needed(Settings(llm="openai:gpt")) == ["all-MiniLM-L6-v2", "efficientnet-lite2", "whisper-base"]
+    own = ["all-MiniLM-L6-v2", "efficientnet-lite2", "whisper-base", "SmolLM2-135M-Instruct"]
+    assert weights.needed(Settings()) == own
+    assert weights.needed(Settings(llm="openai:gpt")) == own
+    assert weights.needed(Settings(text="text:x/y", llm="openai:gpt"))[-2:] == ["all-MiniLM-L6-v2", own[-1]]
     with pytest.raises(SettingsError, match="bundled, standard, server"):
         weights.model_name("text", Settings(preset="huge"))
+
+
+def test_what_the_assistant_reads_with_is_what_its_weights_were_fitted_with() -> None:
+    fitted = answerability.table()
+    assert fitted["encoder"] == f"text:{cross.BODY}"
+    assert fitted["scorer"] == "answers"
+    assert table.READS == (cross.BODY, reader.BODY)
+    assert list(fitted["english"]["weights"]) == list(answerability.ENGLISH)
+    assert list(fitted["chinese"]["weights"]) == list(answerability.CHINESE)
 
 
 @pytest.mark.parametrize("preset", list(weights.PRESETS))

@@ -16,10 +16,9 @@ import numpy as np
 
 from benchmarks.answerability.data import SHARED, Case
 from benchmarks.cross.noise import noisy
-from mmsdk import answerability
-from mmsdk.answerability import Sentence
+from mmsdk.answerability import Sentence, split
 from mmsdk.lexicon import is_cjk
-from mmsdk.protocols import Encoder
+from mmsdk.protocols import Encoder, PairScorer
 
 SAME, OTHER = 0.82, 0.62
 """Cosines of titles: from ``SAME`` on they ask the same, below ``OTHER`` something else; between, nobody knows."""
@@ -90,14 +89,40 @@ def invented(
                 yield Pair(question, sentence.statement if alone else sentence.passage, answers)
 
 
-def nearest(case: Case, encoder: Encoder) -> list[Sentence]:
-    """Give the sentences that are looked at closely for a question, nearest first."""
-    pool = answerability.split(case.hits)
+def mined(
+    cases: Iterable[Case], encoder: Encoder, scorer: PairScorer, *, seed: int = 1, noise: float = 0.3
+) -> Iterator[Pair]:
+    """Give pairs whose wrong sentences are those that a scorer falls for: of its first seven, and one from behind.
+
+    A question that is answered gets three wrong ones, another four; noise and ``ALONE`` as in ``invented``.
+    """
+    draw = random.Random(seed)
+    for case in cases:
+        if is_cjk(case.question):
+            continue
+        question = noisy(case.question, draw) if draw.random() < noise else case.question
+        near = nearest(case, encoder, 20)
+        scores = scorer.score([(case.question, sentence.passage) for sentence in near])
+        ranked = [near[place] for place in np.argsort(-scores, kind="stable")]
+        gold = [one for one in split(case.hits) if case.gold and re.search(case.gold, one.text)]
+        if case.gold and not gold:  # it ends in the middle of what is taken for a sentence
+            continue
+        wrong = [sentence for sentence in ranked if sentence not in gold]
+        chosen = draw.sample(wrong[:7], min(2 if gold else 3, len(wrong[:7])))
+        chosen += draw.sample(wrong[7:], min(1, len(wrong[7:])))
+        alone = draw.random() < ALONE
+        for sentence in [*gold, *chosen]:
+            yield Pair(question, sentence.statement if alone else sentence.passage, sentence in gold)
+
+
+def nearest(case: Case, encoder: Encoder, count: int = 12) -> list[Sentence]:
+    """Give the sentences nearest to a question by vectors, nearest first."""
+    pool = split(case.hits)
     asked = encoder.encode([case.question])[0]
     near = np.maximum(
         encoder.encode([s.text for s in pool]) @ asked, encoder.encode([s.statement for s in pool]) @ asked
     )
-    return [pool[place] for place in np.argsort(-near, kind="stable")[: answerability.CLOSEST]]
+    return [pool[place] for place in np.argsort(-near, kind="stable")[:count]]
 
 
 def counted(pairs: Sequence[Pair]) -> dict[str, Any]:

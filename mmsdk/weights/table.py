@@ -64,11 +64,16 @@ def model_name(role: ModelRole, settings: Settings) -> str:
     return PRESETS[settings.preset][role]
 
 
+READS = ("all-MiniLM-L6-v2", "SmolLM2-135M-Instruct")
+"""What the assistant reads sentences with, whatever the roles are (``mmsdk/answerability.json``)."""
+
+
 def needed(settings: Settings) -> list[str]:
-    """Name the models that the chosen roles load from files, in the order of the roles."""
+    """Name the models that are loaded from files: those of the chosen roles, in their order, and ``READS``."""
     names = (model_name(role, settings) for role in PRESETS["bundled"])
     pairs = (name.partition(":")[::2] for name in names)
-    return [model for entry, model in pairs if model and entry in _TABLE["from_files"] and not Path(model).exists()]
+    files = [model for entry, model in pairs if model and entry in _TABLE["from_files"] and not Path(model).exists()]
+    return list(dict.fromkeys([*files, *READS]))
 
 
 def source(name: str) -> Source:
