@@ -10,11 +10,11 @@ combined, and numbers are not computed.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from mmsdk import characters, kinds, lexicon
 from mmsdk.chunking import sentences
 from mmsdk.protocols import Encoder, PairScorer
-from mmsdk.types import Chunk, Hit, Vectors
+from mmsdk.statements import Sentence, split
+from mmsdk.types import Hit, Vectors
 
 ENGLISH = (
     "cross",
@@ -39,80 +40,40 @@ ENGLISH = (
     "missing_names_here",
     "absent",
     "brief",
+    "unsaid",
 )
 """What the model weighs for English: the scorer's logit; numbers of the question that stand neither in the
 sentence nor in its context, and named things that stand nowhere near; cosines of the sentence in its context and alone,
 and how far it is above the mean of its rivals (not above the next: a fact that stands in two places is no worse); how
 well the question's words are covered by the sentence and by the passage, the worst covered word, the share found word
-for word, named things not in the sentence, the share of words found nowhere, and one over the number of words."""
-CHINESE = (*characters.FEATURES, "missing_numbers")
+for word, named things not in the sentence, the share of words found nowhere, one over the number of words, and days and
+colours of the question that the sentence does not say."""
+CHINESE = (*characters.FEATURES, "missing_numbers", "unsaid")
 """What it weighs for Chinese, which the models do not read."""
 SYNONYM = 0.9
 """How near two words are that the list of synonyms names together; the same word is 1."""
 LETTERS = 0.8
 """How near a pair of CJK characters is to a text that has both of them, but not side by side."""
-VETOES = ("kind_missing", "missing_specific", "denied")
-"""Features that rule a sentence out: no price where one was asked for, another day or colour than the sentence that
-asks names, an English sentence that the scorer clearly holds for no answer, however near its words are."""
+VETOES = ("kind_missing", "contradicted", "denied")
+"""Features that rule a sentence out: no price where one was asked for, only other days, months or colours than the
+question names, an English sentence that the scorer clearly holds for no answer, however near its words are."""
 DENIED = -2.0
 """Below which logit the scorer clearly holds a sentence for no answer."""
-SILENCE = 2.0
-"""Seconds between two passages of a recording that are read as one."""
 BETTER = 0.5
 """By how much a logit must rise for the next sentence to be quoted too."""
-CLOSEST = 12
-"""How many of the sentences nearest to the question are looked at closely."""
+NEAR, CLOSEST = 40, 8
+"""How many of the sentences nearest to a question the sieve scores, how many of its best are looked at closely."""
+LETTERED = 12
+"""How many of the sentences that share most with a Chinese question are looked at closely."""
 
-_TITLE_END = re.compile(r"[.!。！;；]\s*[\"'”’)）]?$")
 _COLUMN = re.compile(r"(?:^|; )([^:;]{1,60}): (?=[^;]*\d)")  # in a row of a table, a column with a figure
+_YES_OR_NO = re.compile(
+    r"^\W*(?:(?:and|but|so|or|hi|hello|hey)\W+)?(?:is|are|was|were|am|do|does|did|can|could|may|might|must|shall|should|"
+    r"will|would|has|have)\b",
+    re.IGNORECASE,
+)
 _ENDED = (".", "!", "…", "。", "！")
 _BACK = re.compile(r"\b(?:then|that (?:day|time|month|colou?r)|ones?)\b|(?:那|这)(?:天|时|个月|种?颜色)", re.IGNORECASE)
-_ITEM = re.compile(r"^(?:[-*+•|>]|\d{1,3}[.)]\s)")
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """Hold a sentence of a hit: ``hit.chunk.text[start:stop]``, with what stands above it.
-
-    ``lead`` is the question, title or introduction in front of it, ``headings`` the path of its section, ``before``
-    the sentence before it, ``following`` the one after it where an answer needs both.
-    """
-
-    hit: Hit
-    start: int
-    stop: int
-    headings: str = ""
-    lead: str = ""
-    before: str = ""
-    following: "Sentence | None" = None
-
-    @property
-    def text(self) -> str:
-        """The sentence, verbatim."""
-        return self.hit.chunk.text[self.start : self.stop]
-
-    @property
-    def context(self) -> str:
-        """What it is about, by its place: file name, title, headings and lead."""
-        chunk = self.hit.chunk
-        name = "" if chunk.source.startswith("bytes:") else PurePath(chunk.source.rstrip("/")).stem
-        title = chunk.metadata.get("title")
-        parts = [
-            part for part in (re.sub(r"[-_]+", " ", name), title, self.headings, self.lead) if isinstance(part, str)
-        ]
-        later = [" ".join(parts[place + 1 :]).casefold() for place in range(len(parts))]
-        return " . ".join(part for part, rest in zip(parts, later, strict=True) if part and part.casefold() not in rest)
-
-    @property
-    def statement(self) -> str:
-        """The sentence behind its context."""
-        return f"{self.context}: {self.text}" if self.context else self.text
-
-    @property
-    def passage(self) -> str:
-        """The sentence behind its context and the sentence before it, as the scorer reads it."""
-        context = " . ".join(part for part in (self.context, self.before[-200:]) if part)
-        return f"{context}: {self.text}" if context else self.text
 
 
 @dataclass(frozen=True)
@@ -124,72 +85,44 @@ class Candidate:
     features: Mapping[str, float] = field(default_factory=dict)
 
 
-def split(hits: Sequence[Hit]) -> list[Sentence]:
-    """Give the sentences of hits that can state something; questions and titles only lead the next ones."""
-    found: list[Sentence] = []
-    seen: set[tuple[str, str]] = set()
-    for hit in hits:
-        for sentence in _of(hit, _end_of(hits, hit)):
-            key = (hit.chunk.document_id, sentence.text)
-            if key not in seen:
-                seen.add(key)
-                found.append(sentence)
-    return found
-
-
-def _end_of(hits: Sequence[Hit], hit: Hit) -> str:
-    """Give the last sentence of the hit that ends where another begins, empty if none does."""
-    text = next((other.chunk.text for other in hits if _adjoin(other.chunk, hit.chunk)), "")
-    return next((text[start:stop] for start, stop in reversed(sentences(text))), "")
-
-
-def _adjoin(one: Chunk, other: Chunk) -> bool:
-    """Tell whether a passage goes on in another: nothing but a space is between them, or a moment of silence."""
-    here, there = one.locator, other.locator
-    if one.document_id != other.document_id or one.modality != other.modality:
-        return False
-    if here.kind == "row" or here.stop is None or there.start is None:
-        return False
-    same = (here.kind, here.number, here.sheet) == (there.kind, there.number, there.sheet)
-    return same and 0 <= there.start - here.stop <= (SILENCE if here.kind == "seconds" else 1)
-
-
-def _of(hit: Hit, before: str) -> Iterator[Sentence]:
-    chunk = hit.chunk
-    content = chunk.content if isinstance(chunk.content, str) else ""
-    headings = content[: content.find(chunk.text)].strip() if chunk.text and chunk.text in content else ""
-    if chunk.locator.kind == "row":
-        yield Sentence(hit, 0, len(chunk.text), headings)
-        return
-    lead = ""
-    for start, stop in sentences(chunk.text):
-        text = chunk.text[start:stop]
-        if _leads(text, chunk.text[stop : stop + 1]):
-            lead, before = text.strip("#*_ \t"), ""
-        elif lexicon.content(text):
-            yield Sentence(hit, start, stop, headings, lead, before)
-            before = "" if chunk.text[stop : stop + 2] == "\n\n" else text
-
-
-def _leads(text: str, after: str) -> bool:
-    if text.startswith("#") or text.rstrip("*_").endswith(("?", "？", ":", "：")):
-        return True
-    short = len(text) <= 60 and len(text.split()) <= 7 and after in ("\n", "\r")
-    return short and not (_TITLE_END.search(text) or _ITEM.match(text) or lexicon.numbers(text) or lexicon.is_cjk(text))
-
-
-def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder, scorer: PairScorer) -> list[Candidate]:
-    """Give the sentences of ``hits`` that are nearest to the question, most probable answer first.
+def rank(
+    question: str, hits: Sequence[Hit], *, encoder: Encoder, scorer: PairScorer, sieve: PairScorer
+) -> list[Candidate]:
+    """Judge the sentences of ``hits`` that are likeliest to answer, most probable answer first.
 
     An English message of several sentences is read twice, whole and only what asks, and the probabilities are averaged.
-    ``encoder`` must be the text encoder that the weights were fitted with (``table()["encoder"]``).
+    ``encoder``, ``scorer`` and ``sieve``, which chooses what the slower scorer reads, must be those that the weights
+    were fitted with (``table()``).
     """
     pool = split(hits)
-    found = _read(question, pool, encoder, scorer)
-    asking = " ".join(_asking(question).split())
-    if asking != " ".join(question.split()) and not lexicon.is_cjk(question) and lexicon.surface(asking):
-        found = _averaged(found, _read(asking, pool, encoder, scorer))
+    if not pool or not lexicon.surface(question):
+        return []
+    if lexicon.is_cjk(question):
+        found = _read(question, _in_characters(question, pool))
+    else:
+        asking = " ".join(_asking(question).split())
+        is_longer = asking != " ".join(question.split()) and bool(lexicon.surface(asking))
+        readings = [question, asking] if is_longer else [question]
+        chosen = _sifted(readings, pool, encoder, sieve)
+        judged = [_read(one, _Close(one, pool, chosen, encoder, scorer).described()) for one in readings]
+        found = _averaged(*judged) if is_longer else judged[0]
     return sorted(found, key=lambda candidate: -candidate.probability)
+
+
+def _sifted(readings: Sequence[str], pool: Sequence[Sentence], encoder: Encoder, sieve: PairScorer) -> list[Sentence]:
+    """Choose the sentences to look at closely: of those nearest to a reading of the question, the best of the sieve."""
+    nearness = np.max([_nearness(reading, pool, encoder).max(axis=0) for reading in readings], axis=0)
+    near = [pool[position] for position in np.argsort(-nearness, kind="stable")[:NEAR]]
+    scores = np.mean([sieve.score([(reading, one.passage) for one in near]) for reading in readings], axis=0)
+    return [near[position] for position in np.argsort(-scores, kind="stable")[:CLOSEST]]
+
+
+def _nearness(question: str, pool: Sequence[Sentence], encoder: Encoder) -> Vectors:
+    """Give the cosines of a question to sentences alone and in their context; float32 ``[2, len(pool)]``."""
+    texts = list(dict.fromkeys([question, *(s.text for s in pool), *(s.statement for s in pool)]))
+    vectors = encoder.encode(texts)
+    row = dict(zip(texts, vectors @ vectors[0], strict=True))
+    return np.array([[row[s.text] for s in pool], [row[s.statement] for s in pool]], np.float32)
 
 
 def read_on(question: str, sentence: Sentence, hits: Sequence[Hit], *, scorer: PairScorer) -> Sentence | None:
@@ -211,26 +144,20 @@ def read_on(question: str, sentence: Sentence, hits: Sequence[Hit], *, scorer: P
 
 def _averaged(whole: Sequence[Candidate], asking: Sequence[Candidate]) -> list[Candidate]:
     """Average two readings. What the asking part rules out by kind, days or colours stays out; doubt alone halves."""
-    readings = [{id(candidate.sentence): candidate for candidate in found} for found in (whole, asking)]
     averaged = []
-    for key, candidate in (readings[1] | readings[0]).items():
-        judged = [found[key] for found in readings if key in found]
-        is_out = any(judged[-1].features[name] > 0 for name in VETOES if name != "denied")
-        averaged.append(replace(candidate, probability=0.0 if is_out else sum(one.probability for one in judged) / 2))
+    for one, other in zip(whole, asking, strict=True):
+        is_out = any(other.features[name] > 0 for name in VETOES if name != "denied")
+        averaged.append(replace(one, probability=0.0 if is_out else (one.probability + other.probability) / 2))
     return averaged
 
 
-def _read(question: str, pool: Sequence[Sentence], encoder: Encoder, scorer: PairScorer) -> list[Candidate]:
-    """Judge the sentences nearest to the question."""
-    terms = lexicon.surface(question)
-    if not pool or not terms:
-        return []
-    chinese = lexicon.is_cjk(question)
-    found = _in_characters(question, pool) if chinese else _Close(question, pool, encoder, scorer).described(terms)
-    table_, checked = table()["chinese" if chinese else "english"], _Checks(question, terms)
+def _read(question: str, described: Iterable[tuple[Sentence, dict[str, float]]]) -> list[Candidate]:
+    """Weigh what is known of sentences."""
+    table_ = table()["chinese" if lexicon.is_cjk(question) else "english"]
+    checked = _Checks(question, lexicon.surface(question))
     candidates = []
-    for sentence, described in found:
-        features = described | checked.of(sentence)
+    for sentence, known in described:
+        features = known | checked.of(sentence)
         logit = table_["bias"] + sum(weight * features[name] for name, weight in table_["weights"].items())
         vetoed = any(features.get(name, 0) > 0 for name in VETOES)
         candidates.append(Candidate(sentence, 0.0 if vetoed else 1 / (1 + float(np.exp(-logit))), features))
@@ -245,31 +172,21 @@ def table() -> dict[str, Any]:
 
 
 class _Close:
-    """Look closely at the sentences nearest to a question."""
+    """Look closely at chosen sentences of a pool."""
 
-    def __init__(self, question: str, pool: Sequence[Sentence], encoder: Encoder, scorer: PairScorer) -> None:
-        self.question, self.encoder = question, encoder
-        self.frequency: dict[str, int] = {}
-        for sentence in pool:
-            for term in lexicon.content(sentence.text):
-                self.frequency[term] = self.frequency.get(term, 0) + 1
-        self.size = len(pool)
+    def __init__(
+        self, question: str, pool: Sequence[Sentence], chosen: Sequence[Sentence], encoder: Encoder, scorer: PairScorer
+    ) -> None:
+        self.question, self.encoder, self.size, self.pool = question, encoder, len(pool), chosen
+        self.frequency = Counter(term for sentence in pool for term in lexicon.content(sentence.text))
         self.known = {term for s in pool for term in lexicon.surface(f"{s.text} {s.context}")}
-        bare, context = self._cosines([s.text for s in pool]), self._cosines([s.statement for s in pool])
-        order = np.argsort(-np.maximum(bare, context), kind="stable")[:CLOSEST]
-        self.pool = [pool[position] for position in order]
-        self.bare, self.context = bare[order], context[order]
-        self.cross = scorer.score([(question, sentence.passage) for sentence in self.pool])
+        self.bare, self.context = _nearness(question, chosen, encoder)
+        self.cross = scorer.score([(question, sentence.passage) for sentence in chosen])
 
-    def _cosines(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        unique = list(dict.fromkeys([self.question, *texts]))
-        vectors = self.encoder.encode(unique)
-        row = {text: vectors[position] @ vectors[0] for position, text in enumerate(unique)}
-        return np.array([row[text] for text in texts], np.float32)
-
-    def described(self, terms: Mapping[str, str]) -> Iterator[tuple[Sentence, dict[str, float]]]:
+    def described(self) -> Iterator[tuple[Sentence, dict[str, float]]]:
+        terms = lexicon.surface(self.question)
         near = _Synonyms(terms, [s.context + " " + s.hit.chunk.text for s in self.pool], self.encoder)
-        rarity = np.array([np.log((self.size + 1) / (self.frequency.get(term, 0) + 0.5)) + 0.1 for term in terms])
+        rarity = np.array([np.log((self.size + 1) / (self.frequency[term] + 0.5)) + 0.1 for term in terms])
         rarity = np.clip(rarity, 0.1, None)
         named = lexicon.names(self.question)
         nearest = np.maximum(self.bare, self.context)
@@ -301,7 +218,7 @@ class _Close:
 def _in_characters(question: str, pool: Sequence[Sentence]) -> Iterator[tuple[Sentence, dict[str, float]]]:
     """Describe the sentences that share most with a Chinese question."""
     found = characters.described(question, [s.text for s in pool], [s.statement for s in pool])
-    order = np.argsort([-one["letters"] - one["pairs"] for one in found], kind="stable")[:CLOSEST]
+    order = np.argsort([-one["letters"] - one["pairs"] for one in found], kind="stable")[:LETTERED]
     yield from ((pool[position], found[position]) for position in order)
 
 
@@ -311,14 +228,18 @@ class _Checks:
     def __init__(self, question: str, terms: Mapping[str, str]) -> None:
         self.terms = terms
         self.kind, self.numbers = kinds.wanted(question), lexicon.numbers(question)
-        self.specific = lexicon.specific(_asking(question), spans=False)
+        asking = _asking(question)
+        self.specific = lexicon.specific(asking, spans=False)
+        self.lists = _YES_OR_NO.match(asking) is None  # "Open on Monday?" is answered by "Tuesday to Sunday"
 
     def of(self, sentence: Sentence) -> dict[str, float]:
         """Give the vetoes, and how many of the question's numbers are missing."""
         statement = sentence.statement
+        said = lexicon.specific(statement)
         return {
             "kind_missing": float(self.kind is not None and not self._given(self.kind, sentence)),
-            "missing_specific": float(len(self.specific - lexicon.specific(statement))),
+            "contradicted": float(lexicon.contradicted(self.specific, said, lists=self.lists)),
+            "unsaid": float(len(self.specific - said)),
             "missing_numbers": float(len(self.numbers - lexicon.numbers(statement))),
         }
 

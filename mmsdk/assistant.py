@@ -15,11 +15,12 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from mmsdk import answerability, encoders, lexicon, llms, recognizers, telemetry
-from mmsdk.answerability import Candidate, Sentence
+from mmsdk.answerability import Candidate
 from mmsdk.chunking import sentences
 from mmsdk.errors import InputError, UnsupportedModalityError
 from mmsdk.protocols import LLM, Encoder, PairScorer, Retriever
 from mmsdk.settings import Settings
+from mmsdk.statements import Sentence
 from mmsdk.support import judge
 from mmsdk.types import Answer, Audio, Citation, Content, Filter, Hit, Image, Message, Query, Usage, modality_of
 
@@ -115,6 +116,10 @@ class Assistant:
         """Give the scorer of pairs that the fitted weights belong to."""
         return encoders.scorer(answerability.table()["scorer"], self.settings)
 
+    def reading_sieve(self) -> PairScorer:
+        """Give the quicker scorer that chooses what the other one reads."""
+        return encoders.scorer(answerability.table()["sieve"], self.settings)
+
 
 class _Turn:
     """Hold one question on its way to its answer."""
@@ -138,9 +143,10 @@ class _Turn:
         hits = self._timed("retrieve", lambda: self._retrieve(question))
         yield Event("sources", hits=hits)
         encoder = self.assistant.reading_encoder()
-        scorer = self.assistant.reading_scorer()
+        scorer, sieve = self.assistant.reading_scorer(), self.assistant.reading_sieve()
         candidates = self._timed(
-            "read", lambda: answerability.rank(self.trace["question"], hits, encoder=encoder, scorer=scorer)
+            "read",
+            lambda: answerability.rank(self.trace["question"], hits, encoder=encoder, scorer=scorer, sieve=sieve),
         )
         evidence = self._evidence(candidates)
         if evidence:

@@ -21,7 +21,7 @@ _CJK = re.compile(f"[{CJK}]")
 _LINE_STARTS = re.compile(
     r"\n(?=[ \t]*(?:[-*+•|>]|#{1,6} |\d{1,3}[.)]\s))|(?<=\n)(?=[ \t]*\n)|(?<=\n)(?=\S[^\n:：]{0,40}[:：] )"
 )
-_HEADING_LINE = re.compile(r"^(?:#{1,6} .*|(\*\*|__)(?:(?!\1)[^\n])+\1[ \t]*)\n", re.MULTILINE)
+_HEADING_LINE = re.compile(r"^(?:#{1,6} .*|(\*\*|__)(?:(?!\1)[^\n])+\1[ \t]*)(?:\n|\Z)", re.MULTILINE)
 """A heading of markdown, or a line that is bold as a whole, as the questions of an FAQ often are."""
 _CLOSED = re.compile(r"(?:\*{1,3}|_{1,3})(?=\s|$)")
 

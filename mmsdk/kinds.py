@@ -16,10 +16,25 @@ COLOURS = (
     "red|green|blue|yellow|orange|purple|violet|pink|brown|black|white|gr[ea]y|beige|sand|olive|navy|silver|"
     "gold|golden|turquoise|teal|cream|khaki|maroon"
 )
+_SHADES = (
+    f"{COLOURS}|ivory|vermilion|scarlet|crimson|ruby|burgundy|wine|plum|lilac|lavender|indigo|cobalt|azure|ocean|mint|"
+    "lime|moss|pine|emerald|mustard|ochre|amber|rust|copper|bronze|brass|charcoal|anthracite|graphite|slate|pearl|chalk|"
+    "walnut|oak|natural|transparent|clear|striped|chequered|dark|light|pale|bright"
+)
+_CURRENCIES = (
+    "euros?|dollars?|pounds?|pence|cents?|yuan|francs?|kron(?:a|or|er?)|krónur?|guilders?|crowns?|z[lł]ot\\w+|korunas?|"
+    "forints?|lei|dinars?|lari|liras?|rou?bles?|rupees?|rand|shillings?|naira|cedis?|yen|baht|ringgit|pesos?|reais|"
+    "dirhams?|riyals?|shekels?|quid|bucks?|fiver|tenner|eur|usd|gbp|chf|cny|rmb|sek|nok|dkk|isk|pln|czk|huf|tl|inr|"
+    "jpy|krw|thb|myr|rm|sgd|s\\$|aud|nzd|cad|zar|kes|ksh|ngn|mxn|clp|ars|brl|kr|kč|zł|rs"
+)
+_BUYERS = "adults?|child(?:ren)?|students?|pupils?|pensioners?|members?|guests?|visitors?|outsiders?|staff|foreigners?"
 _UNITS = "seconds?|minutes?|mins?|hours?|days?|nights?|weeks?|months?|years?"
 _COUNTS = (
     "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
     "eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|dozen|half"
+)
+_LENGTH = (
+    rf"(?:\d ?|\b(?:{_COUNTS}) )(?:[cmk]?m|(?:centi|milli)?met(?:re|er)s?|feet|foot|ft|inch(?:es)?|yards?|fathoms?)\b"
 )
 _MEASURED = r"\b(?:dimension|measure)[^.\n]*\d|\d ?[x×] ?\d"
 _FIGURES = "[\\d一二三四五六七八九十百千万两半几]"
@@ -69,16 +84,19 @@ KINDS = (
             "多少钱|价格|几元|怎么收费|售价|费用",
         ),
         (
-            r"[$€£¥￥]|\d ?%|\d+\.\d\d\b",
-            r"\b(?:euros?|dollars?|pounds?|pence|cents?|eur|usd|gbp|chf|cny|rmb|yuan|free|no charge|percent|price)\b",
-            r"\b(?:francs?|kron(?:a|or|er?)|guilders?|pence|worth|fees?|costs?|charged?|paid?|per (?:\w+))\b",
+            r"[$€£¥￥₹₽₩฿]|\d ?%|\d+\.\d\d\b|\bR ?\d|\d[.,]\d{3}\b",
+            rf"(?:\b|\d)(?:{_CURRENCIES})\b",
+            r"\b(?:free|no charge|for nothing|half|percent|price|worth|fees?|costs?|charged?|paid?|pays?|billed)\b",
+            r"\bper \w",
+            r"\b(?:deposit|bond|rent|hire|fare|entry|admission|subscription|tickets?|rate)\b[^.;]{0,30}\d",
+            rf"\b(?:{_BUYERS}|single|return|one way|reduced)\b[^.;]{{0,20}}\d|\d (?:a|an|each|apiece)\b",
             "[元角块]|免费|免收|付|价",
         ),
     ),
     _kind(
         "colour",
         (r"\b(?:what|which) (?:\w+ )?colou?rs?\b|\bcolou?rs? (?:is|are|does|do)\b", "什么颜色|什么色|哪些颜色"),
-        (rf"\b(?:{COLOURS}|colou?rs?)\b", "[红绿蓝黄橙紫粉棕黑白灰银金]"),
+        (rf"\b(?:{_SHADES}|colou?rs?)\b", "[红绿蓝黄橙紫粉棕黑白灰银金]"),
     ),
     _kind(
         "weight",
@@ -86,23 +104,31 @@ KINDS = (
         (
             r"\d\s?(?:k?g|kilos?|(?:kilo)?grams?|lbs?|pounds?|oz|ounces?|t|tons?|tonnes?)\b",
             r"\b(?:kilos?|(?:kilo)?grams?|pounds?|tons?|tonnes?|scales|heavier|lighter)\b",
+            r"\bweigh(?:t|s)\b[^;]*\d|\((?:k?g|lbs?|oz)\): ?\d",
             "公斤|千克|克|斤|吨",
         ),
     ),
     _kind(
         "depth",
         (r"how deep\b|\bdepth\b.*\?", "多深|深度"),
-        (rf"\bdeep|\bdepth|{_MEASURED}", "深|×"),
+        (rf"\bdeep|\bdepth|{_MEASURED}|{_LENGTH}(?! (?:long|wide|broad|high|tall|thick))", "深|×"),
     ),
     _kind(
         "height",
         (r"how tall\b|\bheight\b.*\?", "多高|高度"),
-        (rf"\btall|\bhigh|\bheight|\bgrow|\breach|{_MEASURED}", "[高米拔]|×"),
+        (
+            rf"\btall|\bhigh|\bheight|\bgrow|\breach|{_MEASURED}|{_LENGTH}(?! (?:long|wide|broad|deep|thick))",
+            "[高米拔]|×",
+        ),
     ),
     _kind(
         "width",
         (r"how wide\b|\bwidth\b.*\?", "多宽|宽度"),
-        (rf"\bwid(?:e|th)|\bacross|\bdiameter|{_MEASURED}", "宽|×"),
+        (
+            rf"\bwid(?:e|th)|\bacross|\bbroad|\brim\b|span\b|\bdiameter|{_MEASURED}",
+            rf"{_LENGTH}(?! (?:long|deep|high|tall))",
+            "宽|×",
+        ),
     ),
     _kind(
         "brightness",
@@ -126,7 +152,7 @@ KINDS = (
         ),
         (
             r"\d",
-            rf"\b(?:{_COUNTS}|small|medium|large|xs|xl|sizes?)\b",
+            rf"\b(?:{_COUNTS}|small|medium|large|xs|xl|sizes?|inch|foot|quarter|third|fifth|twice|double)\b",
             "米|平方|升|[亩%×寸]",
         ),
     ),
@@ -146,7 +172,8 @@ KINDS = (
             "多久|多长时间|(?<![这哪])几天(?!上)|几年|几个月|多少天",
         ),
         (
-            rf"\d|\b(?:{_COUNTS}|{_UNITS}|immediately|overnight|lifetime|forever|until|founded|built|since)\b",
+            rf"\d|\b(?:{_COUNTS}|{_UNITS}|fortnight|immediately|overnight|lifetime|lives?|forever|until|till|morning)\b",
+            r"\b(?:at once|straight away|by (?:noon|the|next)|founded|built|since)\b",
             rf"{_FIGURES}+\s?个?(?:年|月|天|日|工作日|周|星期|小时|分钟|秒)|当[天日]|即时",
         ),
     ),
@@ -162,7 +189,8 @@ KINDS = (
             rf"\d|\b(?:{_COUNTS})\b",
             rf"\b(?:{DAYS}|{_UNITS}|noon|midnight|morning|afternoon|evening|daily|every day|weekends?|weekdays?)s?\b",
             rf"\b(?:holiday|{_SEASONS}|{_SHORT_MONTHS})s?\b|\b(?:today|tomorrow|as soon|once|after|before|until)\b",
-            r"\b(?:when|while|if|only|during|moment)\b",
+            r"\b(?:when|while|if|only|during|moment|dusk|dawn|sunset|sunrise|tide|night|dark|never|always|any time)\b",
+            r"\b(?:now|soon|late|later|early|next|last|straight away|by|within|ago)\b",
             "[后才礼年月日时時点點周早晚午夜天]",
         ),
     ),
@@ -170,7 +198,8 @@ KINDS = (
         "room",
         (r"how many (?:people|persons|guests|of us)\b.*\b(?:fits?|holds?|sit(?! on)|seats?|sleeps?|accommodates?)\b",),
         (
-            r"\b(?:people|persons?|guests?|adults?|visitors?|children|members|seat(?:s|ed)?|sit|sleeps?|beds?|places)\b",
+            r"\b(?:people|persons?|guests?|adults?|visitors?|children|members|seat(?:s|ed)?|sit|sleeps?|beds?|berths?)\b",
+            r"\b(?:places|crew|bathers|desks?|chairs?|passengers?)\b",
             rf"\b(?:holds?|fits?|accommodates?|capacity|(?:for|to) (?:up to |at most )?(?:\d+|{_COUNTS}))\b",
         ),
     ),
@@ -199,7 +228,8 @@ KINDS = (
         (
             r"(?-i:(?<=[a-z,;:] )[A-Z][a-z]|^[A-Z]\w+ [A-Z]\w+)",
             r"\b(?:we|you|staff|team|customer|adult|parent|people|anyone|everyone|by|children|committee|neighbour|wife|"
-            r"husband|member|owner|driver|teacher|doctor|buyer|tenant|landlord|visitor|seller|manager|director|parties|"
+            r"husband|member|owner|driver|teacher|doctor|buyer|tenant|landlord|visitor|seller|manager|director|parties|your|"
+            r"parish|town|city|council|winner|loser|us|motorbike|chef|cook|guide|coach|trainer|captain|secretary|warden|"
             r"office|guest|passenger|student|pupil|nurse|resident|player|lawyer|uncle|aunt|who|i|he|she|they)s?\b",
             "[\u4e00-\u9fff]",
         ),
@@ -212,7 +242,8 @@ KINDS = (
         ),
         (
             r"\b(?:in|into|at|on|near|next to|beside|behind|under|opposite|inside|outside|street|road|square|floor)\b",
-            r"\b(?:to|from|at|above|below|between|with us|place|room|house|hall|everywhere)\b",
+            r"\b(?:to|from|at|above|below|between|with us|place|room|house|hall|everywhere|by|use|across|along)\b",
+            r"\b(?:around|past|through|beneath|here|there|online|upstairs|downstairs|corner|entrance|booths?|bin|side)\b",
             "[在从向交于省市县区路街楼层国州镇村处]",
         ),
     ),

@@ -7,6 +7,7 @@ counts as content.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -92,7 +93,12 @@ def _terms(text: str) -> Iterator[str]:
 
 
 def _unhyphened(word: str) -> list[str]:
-    """Take ``two-person`` apart, but not ``e-book``, which is no book."""
+    """Take ``two-person`` and ``price_eur`` apart, but not ``e-book``, which is no book."""
+    pieces = [piece for part in word.split("_") if part for piece in _apart(part)]
+    return pieces or [word]
+
+
+def _apart(word: str) -> list[str]:
     pieces = word.split("-")
     return ["".join(pieces)] if min(len(piece) for piece in pieces) < 2 else pieces
 
@@ -191,6 +197,23 @@ def specific(text: str, *, spans: bool = True) -> set[str]:
         if pattern.search(text):
             found.update(days)
     return found
+
+
+def contradicted(asked: Iterable[str], said: Iterable[str], *, lists: bool = True) -> bool:
+    """Tell whether days, months or colours asked about are missing where others of their sort are said.
+
+    ``lists`` says whether two and more others count, too.
+
+    >>> contradicted({"sun"}, specific("Open Monday to Saturday.")), contradicted({"sun"}, specific("Always open."))
+    (True, False)
+    """
+    missing = {_sort(one) for one in set(asked) - set(said)}
+    others = Counter(_sort(one) for one in set(said) - set(asked))
+    return any(lists or others[sort] == 1 for sort in missing if others[sort])
+
+
+def _sort(one: str) -> str:
+    return "weekday" if one in _WEEK else "month" if one in _YEAR else "colour"
 
 
 def _day(written: str) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mmsdk import lexicon
-from mmsdk.answerability import Sentence
 from mmsdk.protocols import Encoder
+from mmsdk.statements import Sentence
 
 LIKE = 0.6
 """Least cosine between a statement and the sentence that supports it."""

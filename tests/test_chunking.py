@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsdk.answerability import split
 from mmsdk.chunking import chunks, sentences
+from mmsdk.statements import split
 from mmsdk.types import Audio, Chunk, Document, Hit, Image, Locator, Part
 
 MARKDOWN = """# Returns
@@ -201,6 +201,7 @@ def test_wrong_sizes_are_refused() -> None:
     [
         ("**What may I burn?**\nWood only.", ["**What may I burn?**", "Wood only."]),
         ("**No chimney. Can we have one?**\nYes.", ["**No chimney. Can we have one?**", "Yes."]),
+        ("Wood only.\n**No chimney. Can we have one?**", ["Wood only.", "**No chimney. Can we have one?**"]),
         ("__Can I?__ No. It is *good.* So.", ["__Can I?__", "No.", "It is *good.*", "So."]),
         ("**Note:** we close. On **Monday.**\nYes.", ["**Note:** we close.", "On **Monday.**", "Yes."]),
         ("# A. B. c\nOne. Two.", ["# A. B. c", "One.", "Two."]),
@@ -210,8 +211,14 @@ def test_marks_of_emphasis_stay_with_their_sentence_and_a_bold_line_is_one(text:
     assert [text[start:stop] for start, stop in sentences(text)] == wanted
 
 
-def test_a_bold_question_leads_its_answer() -> None:
-    part = Part(text := "**No chimney. Can we have one?**\nYes, with a flue.", Locator("characters", 0, len(text)))
-    hits = [Hit(chunk, 1.0) for chunk in chunks(Document("d", (part,), "faq.md", ""))]
-    (answer,) = split(hits)
-    assert (answer.lead, answer.text) == ("No chimney. Can we have one?", "Yes, with a flue.")
+@pytest.mark.parametrize(
+    ("text", "lead", "answer"),
+    [
+        ("**No chimney. Can we have one?**\nYes, with a flue.", "No chimney. Can we have one?", "Yes, with a flue."),
+        ("## Is there a course in C#\nYes, on Fridays.", "Is there a course in C#", "Yes, on Fridays."),
+    ],
+)
+def test_a_bold_question_or_a_heading_leads_its_answer(text: str, lead: str, answer: str) -> None:
+    part = Part(text, Locator("characters", 0, len(text)))
+    (found,) = split([Hit(chunk, 1.0) for chunk in chunks(Document("d", (part,), "faq.md", ""))])
+    assert (found.lead, found.text) == (lead, answer)

@@ -10,7 +10,13 @@ from mmsdk import kinds, lexicon
     [
         ("How much is a towel?", "money", "Towels cost 3 euros.", "Towels are white."),
         ("What does an instant payment cost?", "money", "Instant transfers cost 1 franc.", "They take ten seconds."),
+        ("How much is the chew?", "money", "Item: Chew; KSh: 390", "Item: Chew; Weight (g): 40"),
+        ("What does a guest pay?", "money", "Members: 100; Guests: 230", "Guests get a badge."),
         ("How deep is the pool?", "depth", "The pool is 1.80 metres deep.", "The pool is 25 metres long."),
+        ("How deep did it lie?", "depth", "It lay in eighteen metres.", "It lay there for eighteen years."),
+        ("How heavy is the ball?", "weight", "Ball: Nord 3; Weight (g): 440", "Ball: Nord 3; Stock: 440"),
+        ("What colour is the mug?", "colour", "It is glazed in cobalt.", "It is glazed twice."),
+        ("How soon is it sewn?", "duration", "Within a fortnight.", "With great care."),
         ("How wide is the sofa?", "width", "The sofa is 214 cm wide.", "The sofa is 92 cm deep."),
         ("How big is the flat?", "size", "A flat of 54 square metres.", "The flat has a balcony."),
         ("How heavy is the safe?", "weight", "It weighs a quarter of a ton.", "It is fireproof."),
@@ -55,3 +61,22 @@ def test_a_question_asks_for_the_days_that_it_names() -> None:
     assert lexicon.specific("What is the daily rate on Monday?", spans=False) == {"mon"}
     assert "mon" in lexicon.specific("We are open daily.")
     assert lexicon.specific("May pupils use a calculator?", spans=False) == set()
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence", "lists", "ruled_out"),
+    [
+        ("What does it cost on Sunday?", "Saturdays cost 5 euros.", True, True),
+        ("What does it cost on Sunday?", "It costs 5 euros.", True, False),
+        ("What does it cost on Sunday?", "Monday to Saturday 5 euros.", True, True),
+        ("Do you open on Sunday?", "Monday to Saturday, 9 to 6.", False, False),
+        ("Do you open on Sunday?", "The choir sings on Saturday.", False, True),
+        ("Do you open on Sunday?", "We open in May.", True, False),
+        ("Is there a red one on Monday?", "On Monday in green or blue.", True, True),
+    ],
+)
+def test_only_another_of_its_sort_rules_a_day_or_colour_out(
+    question: str, sentence: str, *, lists: bool, ruled_out: bool
+) -> None:
+    asked = lexicon.specific(question, spans=False)
+    assert lexicon.contradicted(asked, lexicon.specific(sentence), lists=lists) == ruled_out

@@ -7,7 +7,7 @@ now and then, so they are never set against each other.
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,15 @@ WORDS = {
     "s": "first-floor second-floor third-floor ground-floor top-floor north-side inner-courtyard basement",
 }
 FIRST = "Ada Bruno Carla Dino Edda Farid Greta Hugo Ines Jonas Kiri Luca Mona Nils Olga Piet Rosa Sven Tess Vito"
+
+
+HEADERS: tuple[Callable[[str], str], ...] = (str, str.lower, lambda column: column.lower().replace(" ", "_"), str.title)
+"""How a table may write the names of its columns."""
+
+
+_CELL = re.compile(
+    r"\{n\d?\} (?:[ck]?m|mm|met\w+|centi\w+|kilo\w+|grams?|litres?|watts?|volts?|seats|people|pages)\b|\{[a-wyz]\d?\}"
+)
 
 
 @dataclass(frozen=True)
@@ -71,11 +80,11 @@ def attributes() -> dict[str, list[Attribute]]:
     return found
 
 
-def pairs(questions: int, seed: int = 5) -> Iterator[Pair]:
-    """Give pairs for about ``questions`` questions, two thirds of them answered."""
+def pairs(questions: int, seed: int = 5, *, tables: float = 0.25) -> Iterator[Pair]:
+    """Give pairs for about ``questions`` questions, two thirds of them answered, a share of them by rows of tables."""
     draw, known = random.Random(seed), attributes()
     while questions > 0:
-        facts, missing = organisation(draw, known)
+        facts, missing = organisation(draw, known, tables)
         for fact in draw.sample(facts, min(len(facts), 16)):
             yield from asked(draw, fact.subject, fact.attribute, facts)
         for subject, attribute in draw.sample(missing, min(len(missing), 8)):
@@ -84,19 +93,19 @@ def pairs(questions: int, seed: int = 5) -> Iterator[Pair]:
 
 
 def organisation(
-    draw: random.Random, known: dict[str, list[Attribute]]
+    draw: random.Random, known: dict[str, list[Attribute]], tables: float
 ) -> tuple[list[Fact], list[tuple[str, Attribute]]]:
     """Invent an organisation: facts about its subjects, and what is not said of them."""
     house = f"{name(draw)} {draw.choice(KINDS['house'].split())}"
     facts, missing = list(told(draw, house, "", draw.sample(known["house"], 6))), []
     for kind in draw.choices(["product", "place", "service"], k=3):
         shared = draw.sample(known[kind], 9)
-        table = draw.random() < 0.25
+        write = draw.choice(HEADERS) if draw.random() < tables else None
         for _ in range(draw.randint(2, 4)):
             subject = f"the {name(draw)} {draw.choice(KINDS[kind].split())}" if draw.random() < 0.8 else name(draw)
             chosen = draw.sample(shared, 6)
             missing += [(subject, one) for one in known[kind] if not any(one.answers(said) for said in chosen)]
-            facts += row(draw, subject, chosen) if table else told(draw, subject, house, chosen)
+            facts += row(draw, subject, chosen, write) if write else told(draw, subject, house, chosen)
     return facts, missing
 
 
@@ -116,14 +125,16 @@ def told(draw: random.Random, subject: str, house: str, chosen: Sequence[Attribu
         before = text
 
 
-def row(draw: random.Random, subject: str, chosen: Sequence[Attribute]) -> list[Fact]:
+def row(draw: random.Random, subject: str, chosen: Sequence[Attribute], write: Callable[[str], str]) -> list[Fact]:
     """State all attributes in one row of a table: it answers whatever its columns say."""
     cells = []
     for attribute in chosen:
-        value = re.search(r"\{[a-z]\d?\}(?: [a-z]+)?", draw.choice(attribute.statements))
-        cells.append(f"{attribute.column}: {filled(draw, value.group()) if value else 'yes'}")
-    title = draw.choice(["Overview", "Price list", "List", "Name"])
-    text = f"{title}: {draw.choice(['Name', 'Item'])}: {re.sub('^the ', '', subject)}; " + "; ".join(cells)
+        value = _CELL.search(draw.choice(attribute.statements))
+        cells.append(f"{write(attribute.column)}: {filled(draw, value.group()) if value else 'yes'}")
+    title = draw.choice(["Overview", "Price list", "List", "Name", "prices", "products"])
+    first = f"{write(draw.choice(['Article', 'Code', 'No.']))}: {draw.choice('ABKQ')}{draw.randint(10, 999)}; "
+    thing = f"{write(draw.choice(['Name', 'Item', 'Product', 'Model']))}: {re.sub('^the ', '', subject)}"
+    text = f"{title}: {draw.choice([first, ''])}{'; '.join([thing, *cells])}"
     return [Fact(subject, attribute, text) for attribute in chosen]
 
 

@@ -16,14 +16,19 @@ import numpy as np
 
 from benchmarks.answerability.data import SHARED, Case
 from benchmarks.cross.noise import noisy
-from mmsdk.answerability import Sentence, split
 from mmsdk.lexicon import is_cjk
 from mmsdk.protocols import Encoder, PairScorer
+from mmsdk.statements import Sentence, split
 
 SAME, OTHER = 0.82, 0.62
 """Cosines of titles: from ``SAME`` on they ask the same, below ``OTHER`` something else; between, nobody knows."""
 
 ALONE = 0.4
+ANSWERS, JOINED = 1.0, 0.2
+_ROW = re.compile(r"[^:;]{1,40}: [^;]+;")
+_BEGINS = re.compile(
+    r"(?:The|It|We|You|They|An?|In|On|If|For|There|All|Every|Each|This|At|And|But|To|From|Please|Our|Your)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -89,30 +94,46 @@ def invented(
                 yield Pair(question, sentence.statement if alone else sentence.passage, answers)
 
 
-def mined(
+def doubted(
     cases: Iterable[Case], encoder: Encoder, scorer: PairScorer, *, seed: int = 1, noise: float = 0.3
 ) -> Iterator[Pair]:
-    """Give pairs whose wrong sentences are those that a scorer falls for: of its first seven, and one from behind.
+    """Give pairs whose wrong sentences are near, less those that probably answer and that nobody listed.
 
-    A question that is answered gets three wrong ones, another four; noise and ``ALONE`` as in ``invented``.
+    A question that is answered gets three wrong ones, another four. One that a scorer holds for an answer is left out,
+    unless it is a row of a table, whose writers list all that answer. A fifth of the sentences is joined with another
+    of the passage, as people do; noise and ``ALONE`` as in ``invented``.
     """
     draw = random.Random(seed)
     for case in cases:
         if is_cjk(case.question):
             continue
         question = noisy(case.question, draw) if draw.random() < noise else case.question
-        near = nearest(case, encoder, 20)
-        scores = scorer.score([(case.question, sentence.passage) for sentence in near])
-        ranked = [near[place] for place in np.argsort(-scores, kind="stable")]
         gold = [one for one in split(case.hits) if case.gold and re.search(case.gold, one.text)]
         if case.gold and not gold:  # it ends in the middle of what is taken for a sentence
             continue
-        wrong = [sentence for sentence in ranked if sentence not in gold]
-        chosen = draw.sample(wrong[:7], min(2 if gold else 3, len(wrong[:7])))
-        chosen += draw.sample(wrong[7:], min(1, len(wrong[7:])))
+        wrong = [sentence for sentence in nearest(case, encoder, 14) if sentence not in gold]
+        if gold and wrong:
+            scores = scorer.score([(case.question, sentence.passage) for sentence in wrong])
+            kept = zip(wrong, scores, strict=True)
+            wrong = [sentence for sentence, score in kept if score < ANSWERS or _ROW.match(sentence.text)]
+        chosen = draw.sample(wrong[:5], min(2 if gold else 3, len(wrong[:5])))
+        chosen += draw.sample(wrong[5:], min(1, len(wrong[5:])))
         alone = draw.random() < ALONE
         for sentence in [*gold, *chosen]:
-            yield Pair(question, sentence.statement if alone else sentence.passage, sentence in gold)
+            text = sentence.statement if alone else sentence.passage
+            if draw.random() < JOINED:
+                others = [one for one in split([sentence.hit]) if one.text != sentence.text and one not in gold]
+                text = text.removesuffix(sentence.text) + _joined(sentence.text, others, draw)
+            yield Pair(question, text, sentence in gold)
+
+
+def _joined(text: str, others: Sequence[Sentence], draw: random.Random) -> str:
+    """Say two sentences in one, where the other begins with a word that can be written small."""
+    fit = [one.text for one in others if len(one.text) < 120 and _BEGINS.match(one.text)]
+    if not fit or _ROW.match(text):
+        return text
+    other = draw.choice(fit).rstrip(" .")
+    return text.rstrip(" .") + draw.choice([" and ", ", and ", ", while ", "; "]) + other[0].lower() + other[1:] + "."
 
 
 def nearest(case: Case, encoder: Encoder, count: int = 12) -> list[Sentence]:

@@ -7,7 +7,7 @@ r"""Train a successor of the bundled cross-encoder: low-rank adapters on all-Min
     ... the same with --seed 2 --out other
     python -m benchmarks.cross.train --average one other --out mmsdk/encoders/cross.safetensors
 
-    ... and then, for what customers write (measured, not shipped: docs/LOG.md):
+    ... and then, for what customers write:
     git show 848e147:mmsdk/encoders/cross.safetensors > long
     python -m benchmarks.cross.train --average long --rank 64 --out start
     python -m benchmarks.cross.train --start start --out four --dstc9 60 --made 100 --epochs 1 --rate 3e-4 --seed 11 \
@@ -16,6 +16,10 @@ r"""Train a successor of the bundled cross-encoder: low-rank adapters on all-Min
     ... and longer: the same with --seed 11 --passes 3 --out s11, and with --seed 12 --out s12; each is 1,060 steps and
     leaves a state every 150 (s11-150, ...), to be averaged over seeds, or to be judged when a run dies:
     python -m benchmarks.cross.train --average s11-150 s12-300 --rank 64 --out cross.safetensors
+
+    ... and last on more places, less the wrong sentences that probably answer:
+    python -m benchmarks.cross.train --start cross.safetensors --out last --dstc9 100 --made 70 --epochs 1 --rate 3e-4 \
+        --seed 21 --share 0.35 --noise 0.3 --invented $I-2.md ... $I-6.md --doubted $I-7.md ... $I-10.md
 
 First what is plenty: DSTC9 and questions put together from a list; then the invented places with a little of both, with
 two seeds; then the average of the two. The model tells whether a sentence answers. An hour on one free core; the seeds
@@ -168,6 +172,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="share of the questions of invented places")
     parser.add_argument("--noise", type=float, default=0.0, help="share of these written as a customer might")
     parser.add_argument("--customers", type=Path, nargs="*", default=[], help="customers' messages, read twice")
+    parser.add_argument("--doubted", type=Path, nargs="*", default=[], help="places whose wrong sentences are checked")
     parser.add_argument("--passes", type=int, default=1, help="how often places and messages are drawn, each anew")
     parser.add_argument("--start", type=Path, help="adapters to go on from")
     parser.add_argument("--epochs", type=float, default=2)
@@ -195,6 +200,11 @@ def main() -> None:
             more = list(material.invented(cases, encoder, negatives=negatives, seed=seed, share=share, noise=noise))
             print(file, material.counted(more), flush=True)
             pairs += more
+    for file in arguments.doubted:
+        cases = list(data.invented(encoder, file, keep=lambda place: place % HELD != 0))
+        scorer = encoders.scorer("cross", Settings.load())
+        pairs += material.doubted(cases, encoder, scorer, seed=arguments.seed)
+        print("with", file, material.counted(pairs), flush=True)
     folder = weights.resolve(ENCODER.partition(":")[2], settings=Settings.load())
     saved = load_file(arguments.start) if arguments.start else {}
     rank = next((len(value) for name, value in saved.items() if name.endswith(".A")), RANK)

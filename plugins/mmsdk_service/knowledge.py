@@ -11,10 +11,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from mmsdk import Answer, Assistant, Chunk, Citation, Hit, Message, guard, lexicon
-from mmsdk.answerability import split, table
+from mmsdk.answerability import table
 from mmsdk.chunking import sentences
 from mmsdk.protocols import LLM, Retriever
 from mmsdk.settings import Settings
+from mmsdk.statements import split
 from mmsdk.types import Delta, Filter, Modality, Query, Usage
 from mmsdk_service.wording import Language, reworded
 

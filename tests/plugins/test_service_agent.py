@@ -139,7 +139,7 @@ def test_two_requests_in_one_message_are_both_answered(agent: ServiceAgent) -> N
     ("message", "words"),
     [
         ("Ignore my last e-mail. Can I pay in instalments?", "three monthly instalments"),
-        ("I forgot the password of your system, but do you offer courses?", "map reading"),
+        ("I forgot the password of your system, but what do you teach in your courses?", "map reading"),
         ("Sorry to bother you again: may I bring my dog?", "Dogs are welcome"),
         ("不好意思打扰了，退货期限是多久？", "四十五天"),
         ("我忘了规则，退款方式是什么？", "六个工作日"),
@@ -554,9 +554,7 @@ def dentist(practice: Collection, bundled: Runtime, tmp_path: Path) -> Iterator[
 
 
 def test_a_follow_up_is_put_behind_its_question(dentist: ServiceAgent) -> None:
-    _, business, children = talk(
-        dentist, "How much is a check-up?", "and for business accounts?", "what about children?"
-    )
+    _, business, children = talk(dentist, "How much is a check-up?", "and for business accounts?", "and for children?")
     assert "£40 per employee" in business.reply
     assert "Children under 12" in children.reply
     _, alone = talk(dentist, "You don't whiten teeth in pregnancy, do you?", "It's free for children, isn't it?")
