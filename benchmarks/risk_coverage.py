@@ -12,6 +12,7 @@ set. Writes docs/plots/risk_coverage.png and prints the table; the LLM has no sa
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ def main() -> None:
     groups = json.loads((SHARED / "cs_ecommerce_faq" / "Ecommerce_FAQ_Chatbot_dataset.json").read_text("utf-8"))
     pairs = [(pair["question"], pair["answer"]) for group in groups.values() for pair in group]
     encoder = encoders.shared(answerability.table()["encoder"], Settings.load())
-    scorer, sieve = (encoders.scorer(answerability.table()[role], Settings.load()) for role in ("scorer", "sieve"))
-    rows = asked(pairs, encoder, scorer, sieve)
+    scorers = [encoders.scorer(name, Settings.load()) for name in answerability.table()["scorers"]]
+    rows = asked(pairs, encoder, scorers)
     curve = [point(rows, float(threshold)) for threshold in np.linspace(0.02, 0.98, 49)]
     chosen = point(rows, answerability.table()["english"]["threshold"])
     for row in [*curve[::6], chosen]:
@@ -43,9 +44,7 @@ def main() -> None:
     draw(curve, chosen)
 
 
-def asked(
-    pairs: list[tuple[str, str]], encoder: Encoder, scorer: PairScorer, sieve: PairScorer
-) -> list[dict[str, Any]]:
+def asked(pairs: list[tuple[str, str]], encoder: Encoder, scorers: Sequence[PairScorer]) -> list[dict[str, Any]]:
     """Give for each question the probability of the best sentence with and without its entry."""
     cut = [
         next(iter(chunks(Document(str(number), (Part(answer, Locator("characters", 0, len(answer))),), "", ""))))
@@ -61,7 +60,7 @@ def asked(
         result: dict[str, Any] = {}
         for name, gone in (("present", set()), ("removed", same)):
             hits = [Hit(cut[row], float(vectors[row] @ queries[number])) for row in order if row not in gone][:12]
-            best = answerability.rank(question, hits, encoder=encoder, scorer=scorer, sieve=sieve)[:1]
+            best = answerability.rank(question, hits, encoder=encoder, scorers=scorers)[:1]
             result[name] = best[0].probability if best else 0.0
             result[f"{name}_own"] = bool(best) and int(best[0].sentence.hit.chunk.document_id) in same
         rows.append(result)

@@ -1,18 +1,18 @@
 """Find the sentence that answers a question, and say how likely it is that it does.
 
-A logistic model: for English over the score of two models that read question and sentence together
-(``encoders/answers.py``), and for every language over how near they are, whether what the question is about occurs
-there, word for word or by a near synonym, and whether a named thing is missing. A sentence without the amount, time,
-person or place that was asked for is ruled out. Weights and thresholds stand in ``answerability.json`` and were
-fitted on invented documents (benchmarks/answerability). It judges wording, not truth; two sentences are never
-combined, and numbers are not computed.
+A logistic model: for English over the scores of two models that read question and sentence together
+(``encoders/cross.py`` and ``reader.py``) and whether they agree, and for every language over how near both are,
+whether what the question is about occurs there, word for word or by a near synonym, and whether a named thing is
+missing. A sentence without the amount, time, person or place that was asked for is ruled out. Weights and thresholds
+stand in ``answerability.json`` and were fitted on invented documents (benchmarks/answerability). It judges wording, not
+truth; two sentences are never combined, and numbers are not computed.
 """
 
 import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -27,7 +27,8 @@ from mmsdk.statements import Sentence, split
 from mmsdk.types import Hit, Vectors
 
 ENGLISH = (
-    "cross",
+    "logit",
+    "agreed",
     "missing_numbers",
     "missing_names",
     "context_cosine",
@@ -42,27 +43,28 @@ ENGLISH = (
     "brief",
     "unsaid",
 )
-"""What the model weighs for English: the scorer's logit; numbers of the question that stand neither in the
+"""What the model weighs for English: the mean of the scorers' logits; whether all of them hold this sentence for the
+best one, as they err on different sentences; numbers of the question that stand neither in the
 sentence nor in its context, and named things that stand nowhere near; cosines of the sentence in its context and alone,
 and how far it is above the mean of its rivals (not above the next: a fact that stands in two places is no worse); how
 well the question's words are covered by the sentence and by the passage, the worst covered word, the share found word
 for word, named things not in the sentence, the share of words found nowhere, one over the number of words, and days and
 colours of the question that the sentence does not say."""
 CHINESE = (*characters.FEATURES, "missing_numbers", "unsaid")
-"""What it weighs for Chinese, which the models do not read."""
+"""What it weighs for Chinese, which the scorers do not read."""
 SYNONYM = 0.9
 """How near two words are that the list of synonyms names together; the same word is 1."""
 LETTERS = 0.8
 """How near a pair of CJK characters is to a text that has both of them, but not side by side."""
 VETOES = ("kind_missing", "contradicted", "denied")
 """Features that rule a sentence out: no price where one was asked for, only other days, months or colours than the
-question names, an English sentence that the scorer clearly holds for no answer, however near its words are."""
+question names, an English sentence that the scorers clearly hold for no answer, however near its words are."""
 DENIED = -2.0
-"""Below which logit the scorer clearly holds a sentence for no answer."""
+"""Below which mean logit the scorers clearly hold a sentence for no answer."""
 BETTER = 0.5
 """By how much a logit must rise for the next sentence to be quoted too."""
 NEAR, CLOSEST = 40, 8
-"""How many of the sentences nearest to a question the sieve scores, how many of its best are looked at closely."""
+"""How many of the sentences nearest to a question the first scorer reads, how many of its best the others do."""
 LETTERED = 12
 """How many of the sentences that share most with a Chinese question are looked at closely."""
 
@@ -85,51 +87,37 @@ class Candidate:
     features: Mapping[str, float] = field(default_factory=dict)
 
 
-def rank(
-    question: str, hits: Sequence[Hit], *, encoder: Encoder, scorer: PairScorer, sieve: PairScorer
-) -> list[Candidate]:
+def rank(question: str, hits: Sequence[Hit], *, encoder: Encoder, scorers: Sequence[PairScorer]) -> list[Candidate]:
     """Judge the sentences of ``hits`` that are likeliest to answer, most probable answer first.
 
-    An English message of several sentences is read twice, whole and only what asks, and the probabilities are averaged.
-    ``encoder``, ``scorer`` and ``sieve``, which chooses what the slower scorer reads, must be those that the weights
-    were fitted with (``table()``).
+    ``encoder`` and ``scorers``, of which the first is quick and chooses what the others read, must be those that the
+    weights were fitted with (``table()``).
     """
     pool = split(hits)
     if not pool or not lexicon.surface(question):
         return []
     if lexicon.is_cjk(question):
-        found = _read(question, _in_characters(question, pool))
+        described = _in_characters(question, pool)
     else:
-        asking = " ".join(_asking(question).split())
-        is_longer = asking != " ".join(question.split()) and bool(lexicon.surface(asking))
-        readings = [question, asking] if is_longer else [question]
-        chosen = _sifted(readings, pool, encoder, sieve)
-        judged = [_read(one, _Close(one, pool, chosen, encoder, scorer).described()) for one in readings]
-        found = _averaged(*judged) if is_longer else judged[0]
-    return sorted(found, key=lambda candidate: -candidate.probability)
-
-
-def _sifted(readings: Sequence[str], pool: Sequence[Sentence], encoder: Encoder, sieve: PairScorer) -> list[Sentence]:
-    """Choose the sentences to look at closely: of those nearest to a reading of the question, the best of the sieve."""
-    nearness = np.max([_nearness(reading, pool, encoder).max(axis=0) for reading in readings], axis=0)
-    near = [pool[position] for position in np.argsort(-nearness, kind="stable")[:NEAR]]
-    scores = np.mean([sieve.score([(reading, one.passage) for one in near]) for reading in readings], axis=0)
-    return [near[position] for position in np.argsort(-scores, kind="stable")[:CLOSEST]]
+        described = _Close(question, pool, encoder, scorers).described()
+    return sorted(_read(question, described), key=lambda candidate: -candidate.probability)
 
 
 def _nearness(question: str, pool: Sequence[Sentence], encoder: Encoder) -> Vectors:
     """Give the cosines of a question to sentences alone and in their context; float32 ``[2, len(pool)]``."""
-    texts = list(dict.fromkeys([question, *(s.text for s in pool), *(s.statement for s in pool)]))
+    texts = list(dict.fromkeys([question, *(s.line for s in pool), *(s.statement for s in pool)]))
     vectors = encoder.encode(texts)
     row = dict(zip(texts, vectors @ vectors[0], strict=True))
-    return np.array([[row[s.text] for s in pool], [row[s.statement] for s in pool]], np.float32)
+    return np.array([[row[s.line] for s in pool], [row[s.statement] for s in pool]], np.float32)
 
 
-def read_on(question: str, sentence: Sentence, hits: Sequence[Hit], *, scorer: PairScorer) -> Sentence | None:
-    """Give the sentence after one that answers, if both together are clearly the better answer to the scorer.
+def read_on(
+    question: str, sentence: Sentence, hits: Sequence[Hit], *, scorers: Sequence[PairScorer]
+) -> Sentence | None:
+    """Give the sentence after one that answers, if both together are clearly the better answer to the scorers.
 
     ``Is my phone insured?`` wants ``Purchases are insured.`` and ``Phones are excluded.`` None for Chinese, which the
-    scorer does not read.
+    scorers do not read.
     """
     if lexicon.is_cjk(question):
         return None
@@ -138,17 +126,9 @@ def read_on(question: str, sentence: Sentence, hits: Sequence[Hit], *, scorer: P
     following = next(after, None)
     if following is None:
         return None
-    alone, both = scorer.score([(question, sentence.passage), (question, f"{sentence.passage} {following.text}")])
+    pairs = [(question, sentence.passage), (question, f"{sentence.passage} {following.line}")]
+    alone, both = np.mean([scorer.score(pairs) for scorer in scorers], axis=0)
     return following if both > alone + BETTER else None
-
-
-def _averaged(whole: Sequence[Candidate], asking: Sequence[Candidate]) -> list[Candidate]:
-    """Average two readings. What the asking part rules out by kind, days or colours stays out; doubt alone halves."""
-    averaged = []
-    for one, other in zip(whole, asking, strict=True):
-        is_out = any(other.features[name] > 0 for name in VETOES if name != "denied")
-        averaged.append(replace(one, probability=0.0 if is_out else (one.probability + other.probability) / 2))
-    return averaged
 
 
 def _read(question: str, described: Iterable[tuple[Sentence, dict[str, float]]]) -> list[Candidate]:
@@ -172,16 +152,22 @@ def table() -> dict[str, Any]:
 
 
 class _Close:
-    """Look closely at chosen sentences of a pool."""
+    """Look closely at the sentences of a pool that the first scorer, of those nearest to a question, puts first."""
 
     def __init__(
-        self, question: str, pool: Sequence[Sentence], chosen: Sequence[Sentence], encoder: Encoder, scorer: PairScorer
+        self, question: str, pool: Sequence[Sentence], encoder: Encoder, scorers: Sequence[PairScorer]
     ) -> None:
-        self.question, self.encoder, self.size, self.pool = question, encoder, len(pool), chosen
-        self.frequency = Counter(term for sentence in pool for term in lexicon.content(sentence.text))
-        self.known = {term for s in pool for term in lexicon.surface(f"{s.text} {s.context}")}
-        self.bare, self.context = _nearness(question, chosen, encoder)
-        self.cross = scorer.score([(question, sentence.passage) for sentence in chosen])
+        self.question, self.encoder, self.size = question, encoder, len(pool)
+        self.frequency = Counter(term for sentence in pool for term in lexicon.content(sentence.line))
+        self.known = {term for s in pool for term in lexicon.surface(f"{s.line} {s.context}")}
+        cosines = _nearness(question, pool, encoder)
+        near = np.argsort(-cosines.max(axis=0), kind="stable")[:NEAR]
+        first, *others = scorers
+        scores = first.score([(question, pool[place].passage) for place in near])
+        best = np.argsort(-scores, kind="stable")[:CLOSEST]
+        self.pool, (self.bare, self.context) = [pool[place] for place in near[best]], cosines[:, near[best]]
+        pairs = [(question, sentence.passage) for sentence in self.pool]
+        self.opinions = np.array([scores[best], *(scorer.score(pairs) for scorer in others)])
 
     def described(self) -> Iterator[tuple[Sentence, dict[str, float]]]:
         terms = lexicon.surface(self.question)
@@ -190,16 +176,18 @@ class _Close:
         rarity = np.clip(rarity, 0.1, None)
         named = lexicon.names(self.question)
         nearest = np.maximum(self.bare, self.context)
+        logits, firsts = self.opinions.mean(axis=0), set(self.opinions.argmax(axis=1))
         for position, sentence in enumerate(self.pool):
-            here = lexicon.surface(f"{sentence.text}\n{sentence.context}")
+            here = lexicon.surface(f"{sentence.line}\n{sentence.context}")
             around = lexicon.surface(f"{sentence.hit.chunk.text}\n{sentence.context}")
             close, wide = near.to(here), near.to(around)
             rivals = np.delete(nearest, position)
             yield (
                 sentence,
                 {
-                    "cross": float(self.cross[position]),
-                    "denied": float(self.cross[position] < DENIED),
+                    "logit": float(logits[position]),
+                    "agreed": float(firsts == {position}),
+                    "denied": float(logits[position] < DENIED),
                     "context_cosine": float(self.context[position]),
                     "bare_cosine": float(self.bare[position]),
                     "above": float(nearest[position] - rivals.mean()) if len(rivals) else 0.0,
@@ -217,7 +205,7 @@ class _Close:
 
 def _in_characters(question: str, pool: Sequence[Sentence]) -> Iterator[tuple[Sentence, dict[str, float]]]:
     """Describe the sentences that share most with a Chinese question."""
-    found = characters.described(question, [s.text for s in pool], [s.statement for s in pool])
+    found = characters.described(question, [s.line for s in pool], [s.statement for s in pool])
     order = np.argsort([-one["letters"] - one["pairs"] for one in found], kind="stable")[:LETTERED]
     yield from ((pool[position], found[position]) for position in order)
 
@@ -249,9 +237,9 @@ class _Checks:
         A bare figure has its unit in a title now and then, and in a row of a table under a column that the question
         names.
         """
-        if kind.given.search(sentence.text):
+        if kind.given.search(sentence.line):
             return True
-        columns = {term for match in _COLUMN.finditer(sentence.text) for term in lexicon.surface(match.group(1))}
+        columns = {term for match in _COLUMN.finditer(sentence.line) for term in lexicon.surface(match.group(1))}
         figure = any(letter.isdigit() for letter in sentence.text)
         return figure and bool(kind.given.search(sentence.context) or columns & self.terms.keys())
 

@@ -112,13 +112,9 @@ class Assistant:
         """Give the text encoder that the fitted weights belong to; it need not be the collection's."""
         return encoders.shared(answerability.table()["encoder"], self.settings)
 
-    def reading_scorer(self) -> PairScorer:
-        """Give the scorer of pairs that the fitted weights belong to."""
-        return encoders.scorer(answerability.table()["scorer"], self.settings)
-
-    def reading_sieve(self) -> PairScorer:
-        """Give the quicker scorer that chooses what the other one reads."""
-        return encoders.scorer(answerability.table()["sieve"], self.settings)
+    def reading_scorers(self) -> list[PairScorer]:
+        """Give the scorers of pairs that the fitted weights belong to; the first chooses what the others read."""
+        return [encoders.scorer(name, self.settings) for name in answerability.table()["scorers"]]
 
 
 class _Turn:
@@ -143,15 +139,15 @@ class _Turn:
         hits = self._timed("retrieve", lambda: self._retrieve(question))
         yield Event("sources", hits=hits)
         encoder = self.assistant.reading_encoder()
-        scorer, sieve = self.assistant.reading_scorer(), self.assistant.reading_sieve()
+        scorers = self.assistant.reading_scorers()
         candidates = self._timed(
             "read",
-            lambda: answerability.rank(self.trace["question"], hits, encoder=encoder, scorer=scorer, sieve=sieve),
+            lambda: answerability.rank(self.trace["question"], hits, encoder=encoder, scorers=scorers),
         )
         evidence = self._evidence(candidates)
         if evidence:
             started = time.perf_counter()
-            evidence[0] = self._read_on(evidence[0], hits, scorer)
+            evidence[0] = self._read_on(evidence[0], hits, scorers)
             yield from self._answer(evidence, encoder)
             self.trace["seconds"]["generate"] = time.perf_counter() - started
             status: Literal["answered", "not_in_sources"] = "answered"
@@ -236,9 +232,9 @@ class _Turn:
         chosen = [c.sentence for c in candidates if c.probability >= max(threshold, 0.6 * best)]
         return chosen[:MOST]
 
-    def _read_on(self, best: Sentence, hits: Sequence[Hit], scorer: PairScorer) -> Sentence:
+    def _read_on(self, best: Sentence, hits: Sequence[Hit], scorers: Sequence[PairScorer]) -> Sentence:
         """Tie the next sentence to the best one where the answer needs both; it is quoted and not shown to the LLM."""
-        following = answerability.read_on(self.trace["question"], best, hits, scorer=scorer)
+        following = answerability.read_on(self.trace["question"], best, hits, scorers=scorers)
         if following is None:
             return best
         self.trace["read_on"] = following.text

@@ -16,6 +16,9 @@ SILENCE = 2.0
 """Seconds between two passages of a recording that are read as one."""
 
 _TITLE_END = re.compile(r"[.!。！;；]\s*[\"'”’)）]?$")
+_ROW = re.compile(r"[^:;\n]{1,60}: [^;\n]+; [^:;\n]{1,60}: ")
+_SNAKE = re.compile(r"(?<=[^\W_])_(?=[^\W_])")
+_RULE = re.compile(r"\s*\|(?:\s*:?-+:?\s*\|)+")
 _ITEM = re.compile(r"^(?:[-*+•|>]|\d{1,3}[.)]\s)")
 
 
@@ -24,7 +27,8 @@ class Sentence:
     """Hold a sentence of a hit: ``hit.chunk.text[start:stop]``, with what stands above it.
 
     ``lead`` is the question, title or introduction in front of it, ``headings`` the path of its section, ``before``
-    the sentence before it, ``following`` the one after it where an answer needs both.
+    the sentence before it, ``following`` the one after it where an answer needs both; ``columns`` are the names of the
+    columns for a row of a markdown table.
     """
 
     hit: Hit
@@ -34,11 +38,24 @@ class Sentence:
     lead: str = ""
     before: str = ""
     following: "Sentence | None" = None
+    columns: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """The sentence, verbatim."""
         return self.hit.chunk.text[self.start : self.stop]
+
+    @property
+    def line(self) -> str:
+        """The sentence as models read it: in one line, and a row of a table with its columns' names in words.
+
+        Lines that were read in a picture stay apart, as each is a label of its own.
+        """
+        cells = _cells(self.text) if self.columns else []
+        if len(cells) == len(self.columns) > 0:
+            return "; ".join(f"{name}: {cell}" for name, cell in zip(self.columns, cells, strict=True) if cell)
+        line = self.text if self.hit.chunk.modality == "image" else " ".join(self.text.split())
+        return _SNAKE.sub(" ", line) if _ROW.match(line) else line
 
     @property
     def context(self) -> str:
@@ -55,13 +72,14 @@ class Sentence:
     @property
     def statement(self) -> str:
         """The sentence behind its context."""
-        return f"{self.context}: {self.text}" if self.context else self.text
+        return f"{self.context}: {self.line}" if self.context else self.line
 
     @property
     def passage(self) -> str:
         """The sentence behind its context and the sentence before it, as the scorer reads it."""
-        context = " . ".join(part for part in (self.context, self.before[-200:]) if part)
-        return f"{context}: {self.text}" if context else self.text
+        before = " ".join(self.before[-200:].split())
+        context = " . ".join(part for part in (self.context, before) if part)
+        return f"{context}: {self.line}" if context else self.line
 
 
 def split(hits: Sequence[Hit]) -> list[Sentence]:
@@ -101,14 +119,25 @@ def _of(hit: Hit, before: str) -> Iterator[Sentence]:
     if chunk.locator.kind == "row":
         yield Sentence(hit, 0, len(chunk.text), headings)
         return
-    lead = ""
+    lead, columns = "", tuple[str, ...]()
     for start, stop in sentences(chunk.text):
         text = chunk.text[start:stop]
-        if _leads(text, chunk.text[stop : stop + 1]):
+        if is_cells := text.startswith("|"):
+            names = _cells(text) if _RULE.match(chunk.text, stop) else []
+        else:
+            names, columns = [], ()
+        is_row = is_cells or bool(_ROW.match(text))
+        if names:
+            columns, before = tuple(names), ""
+        elif _leads(text, chunk.text[stop : stop + 1]):
             lead, before = text.lstrip("#").strip("*_ \t"), ""
         elif lexicon.content(text):
-            yield Sentence(hit, start, stop, headings, lead, before)
-            before = "" if chunk.text[stop : stop + 2] == "\n\n" else text
+            yield Sentence(hit, start, stop, headings, lead, "" if is_row else before, columns=columns)
+            before = "" if is_row or chunk.text[stop : stop + 2] == "\n\n" else text
+
+
+def _cells(row: str) -> list[str]:
+    return [" ".join(cell.split()) for cell in row.strip().strip("|").split("|")]
 
 
 def _leads(text: str, after: str) -> bool:

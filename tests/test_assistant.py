@@ -126,7 +126,7 @@ def test_only_a_day_that_is_asked_about_is_looked_for(lake: Collection, message:
         ),
         (
             "Purchases are insured against theft and breakage for 90 days. Phones are excluded.",
-            "I dropped my new phone. Is it insured?",
+            "My phone broke. Are purchases insured against breakage?",
             True,
         ),
         (
@@ -153,7 +153,7 @@ def test_the_llm_does_not_see_what_is_read_on(tmp_path: Path) -> None:
     llm = Echo(replies=["Phones are excluded. Purchases are insured against theft and breakage for 90 days."])
     with Collection.open(tmp_path / "collection", create=True, settings=SETTINGS) as desk:
         desk.add_texts([text], ["desk"])
-        answer = assistant(desk, llm).ask("I dropped my new phone. Is it insured?")
+        answer = assistant(desk, llm).ask("My phone broke. Are purchases insured against breakage?")
     assert answer.text == text
     assert answer.trace["read_on"] == "Phones are excluded."
 

@@ -95,13 +95,6 @@ def test_the_sentence_that_answers_scores_highest(scorer: PairScorer, question: 
     assert scores.dtype == np.float32
 
 
-def test_answers_are_the_mean_of_both_opinions() -> None:
-    pairs = [(question, sentence) for question in QUESTIONS for sentence in TENT.values()]
-    cross, read, both = (encoders.scorer(name, Settings()).score(pairs) for name in ("cross", "reader", "answers"))
-    np.testing.assert_allclose(both, (cross + read) / 2, atol=0.01)
-    assert encoders.scorer("answers", Settings()).score([]).shape == (0,)
-
-
 def test_scores_keep_their_order_and_do_not_depend_on_what_is_read_beside_them(scorer: PairScorer) -> None:
     pairs = [(question, sentence) for sentence in TENT.values() for question in QUESTIONS]
     together = scorer.score(sorted(pairs))

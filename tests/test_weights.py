@@ -243,7 +243,7 @@ def test_roles_come_from_the_preset_or_the_setting() -> None:
 def test_what_the_assistant_reads_with_is_what_its_weights_were_fitted_with() -> None:
     fitted = answerability.table()
     assert fitted["encoder"] == f"text:{cross.BODY}"
-    assert (fitted["scorer"], fitted["sieve"]) == ("answers", "cross")
+    assert fitted["scorers"] == ["cross", "reader"]
     assert table.READS == (cross.BODY, reader.BODY)
     assert list(fitted["english"]["weights"]) == list(answerability.ENGLISH)
     assert list(fitted["chinese"]["weights"]) == list(answerability.CHINESE)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.answerability.fit
 
-Fitted by language on documents of our own that the scorer was not trained on: invented.md, benchmarks/library, every
+Fitted by language on documents of our own that the scorers were not trained on: invented.md, benchmarks/library, every
 tenth place of invented-2.md, -3.md and -7.md to -10.md, every fifth company of customers.md; in Chinese, which the
-scorer does not read, on all that is Chinese. Never on examples/data, benchmarks/hotel or cs_ecommerce_faq. A place is
+scorers do not read, on all that is Chinese. Never on examples/data, benchmarks/hotel or cs_ecommerce_faq. A place is
 predicted by a model fitted on the places of the other folds. The threshold is where the share of unanswerable questions
 that are answered falls to ``ALLOWED``.
 """
@@ -31,7 +31,7 @@ from mmsdk.settings import Settings
 from mmsdk.types import Content, Role, Vectors
 
 TABLE = Path(answerability.__file__).with_name("answerability.json")
-ALLOWED = {"english": 0.05, "chinese": 0.14}
+ALLOWED = {"english": 0.07, "chinese": 0.14}
 """Which share of unanswerable questions may be answered all the same; in English of those of ``invented.md``,
 ``library`` and ``customers.md``, which ask as people do, while the other places ask for near misses on purpose."""
 FITTED = 10
@@ -43,7 +43,7 @@ AGAINST = dict.fromkeys(("missing_numbers", "missing_names", "missing_names_here
 """Weights that are at most this: a name or number that is missing speaks against a sentence. The places fitted on have
 few questions about another product or country than the sentence; folders of their own showed it (docs/LOG.md)."""
 FOLDS = 8
-ENCODER, SCORER, SIEVE = "text:all-MiniLM-L6-v2", "answers", "cross"
+ENCODER, SCORERS = "text:all-MiniLM-L6-v2", ("cross", "reader")
 
 
 class Remembering:
@@ -71,20 +71,20 @@ class Row:
 
 
 def held(encoder: Encoder, *, chinese: bool) -> Iterator[Case]:
-    """Give the questions of a language over documents that the scorer was not trained on."""
+    """Give the questions of a language over documents that the scorers were not trained on."""
     files = [data.invented(encoder, file, keep=lambda place: chinese or place % FITTED == 0) for file in MORE]
     for cases in (data.invented(encoder), data.library(encoder), *files):
         yield from (case for case in cases if is_cjk(case.question) == chinese)
 
 
 def customers(encoder: Encoder) -> Iterator[Case]:
-    """Give messages of customers to companies that the scorer was not trained on."""
+    """Give messages of customers to companies that the scorers were not trained on."""
     return data.invented(encoder, HERE / "customers.md", keep=lambda place: place % COMPANIES == 0)
 
 
 def row(case: Case, names: Sequence[str], encoder: Encoder) -> Row:
-    scorer, sieve = (encoders.scorer(name, Settings.load()) for name in (SCORER, SIEVE))
-    ranked = answerability.rank(case.question, case.hits, encoder=encoder, scorer=scorer, sieve=sieve)
+    scorers = [encoders.scorer(name, Settings.load()) for name in SCORERS]
+    ranked = answerability.rank(case.question, case.hits, encoder=encoder, scorers=scorers)
     left = [one for one in ranked if not any(one.features.get(veto, 0) > 0 for veto in VETOES)]
     values = np.array([[one.features[name] for name in names] for one in left]).reshape(len(left), len(names))
     gold = np.array([bool(case.gold) and bool(re.search(case.gold, one.sentence.text)) for one in left], bool)
@@ -147,7 +147,7 @@ def main() -> None:
     encoder = Remembering(encoders.shared(ENCODER, Settings.load()))
     plain = {case.place for cases in (data.invented(encoder), data.library(encoder)) for case in cases}
     companies = {case.place for case in customers(encoder)}
-    table: dict[str, Any] = {"encoder": ENCODER, "scorer": SCORER, "sieve": SIEVE}
+    table: dict[str, Any] = {"encoder": ENCODER, "scorers": SCORERS}
     for language, names in (("english", ENGLISH), ("chinese", CHINESE)):
         english = language == "english"
         cases = [*held(encoder, chinese=not english), *(customers(encoder) if english else ())]

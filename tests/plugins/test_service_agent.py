@@ -557,7 +557,9 @@ def test_a_follow_up_is_put_behind_its_question(dentist: ServiceAgent) -> None:
     _, business, children = talk(dentist, "How much is a check-up?", "and for business accounts?", "and for children?")
     assert "£40 per employee" in business.reply
     assert "Children under 12" in children.reply
-    _, alone = talk(dentist, "You don't whiten teeth in pregnancy, do you?", "It's free for children, isn't it?")
+    _, alone = talk(
+        dentist, "You don't whiten teeth in pregnancy, do you?", "A check-up is free for children, isn't it?"
+    )
     assert alone.reply == "Children under 12 pay nothing for a check-up."
 
 
